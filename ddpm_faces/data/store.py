@@ -1,0 +1,144 @@
+"""A data set decoded once: one flat file of uint8 pixels that training maps into memory and reads batches from.
+
+A store is a folder: images.u8 (N, H, W, C), conditions.npy (N, K) int8, and store.json, which holds the shape, the names of
+the conditions, the fingerprint of what made it, and every picture that was skipped, with the reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ddpm_faces.errors import UserError
+
+FORMAT = 1
+
+
+def cache_root() -> Path:
+    """Where stores live: $DDPM_FACES_CACHE, or ddpm_faces in the user's cache folder."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("DDPM_FACES_CACHE") or Path(home) / "ddpm_faces")
+
+
+class Store:
+    """An opened store. `images` is a read-only map (N, H, W, C) uint8, `conditions` an array (N, K) int8."""
+
+    def __init__(self, folder: Path):
+        try:
+            self.info: dict = json.loads((folder / "store.json").read_text())
+            shape = tuple(self.info["shape"])
+            self.images = np.memmap(folder / "images.u8", dtype=np.uint8, mode="r", shape=shape)
+            self.conditions = np.load(folder / "conditions.npy", allow_pickle=False)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"the store {folder} cannot be read ({error}); delete that folder, it is made anew") from None
+        self.names: tuple[str, ...] = tuple(self.info["names"])
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batch(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
+        """The pictures (B, C, H, W) uint8, channels last in memory, and their conditions (B, K) float32."""
+        images = torch.from_numpy(self.images[indices]).permute(0, 3, 1, 2)
+        return images, torch.from_numpy(self.conditions[indices]).float()
+
+
+@lru_cache(maxsize=2)
+def _permutation(n: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch]).permutation(n)
+
+
+def batch_indices(n: int, batch_size: int, step: int, seed: int) -> np.ndarray:
+    """Which pictures step number `step` trains on: (batch_size,) int64.
+
+    The order is one permutation of the n pictures after another, cut into batches; as it depends on nothing but its
+    arguments, a run resumed in the middle of an epoch sees exactly what it would have seen.
+    """
+    positions = np.arange(step * batch_size, (step + 1) * batch_size)
+    epochs = positions // n
+    parts = [_permutation(n, seed, int(e))[positions[epochs == e] % n] for e in np.unique(epochs)]
+    return np.concatenate(parts)
+
+
+def fingerprint(facts: dict) -> str:
+    """A short name for what a store was made from: any change of the facts changes it."""
+    return hashlib.sha256(json.dumps({"format": FORMAT, **facts}, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def build(
+    name: str,
+    facts: dict,
+    shape: tuple[int, int, int],
+    names: Sequence[str],
+    items: Sequence,
+    decode: Callable[[object], tuple[np.ndarray, np.ndarray]],
+) -> Store:
+    """Open the store that these facts describe, making it first if need be.
+
+    name: begins the folder's name. shape: (H, W, C) of a picture. items: what to decode; decode(item) gives a picture
+    (H, W, C) uint8 and its conditions (K,), or raises OSError, ValueError or SyntaxError (Pillow's answers to damage),
+    upon which the item is skipped and named. Nothing half-made is ever left under the final name. Raises UserError where
+    no picture is left, the disk is full or the folder cannot be written.
+    """
+    folder = cache_root() / f"{name}-{fingerprint(facts)}"
+    if (folder / "store.json").is_file():
+        return Store(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.partial-", dir=folder.parent))
+    except OSError as error:
+        raise UserError(f"cannot write in {folder.parent} ({error.strerror}); set DDPM_FACES_CACHE to a folder") from None
+    try:
+        skipped, count = _decode_all(partial, name, names, items, decode)
+        if not count:
+            raise UserError(f"{name}: none of {len(items)} pictures could be read; first: {'; '.join(skipped[:1])}")
+        info = {"shape": [count, *shape], "names": list(names), "facts": facts, "skipped": skipped}
+        (partial / "store.json").write_text(json.dumps(info, indent=1))
+        shutil.rmtree(folder, ignore_errors=True)  # an older one without its store.json: an interrupted copy, say
+        partial.rename(folder)
+    except OSError as error:
+        raise UserError(f"could not write the store {folder}: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    if skipped:
+        print(f"{name}: skipped {len(skipped)} unreadable pictures, listed in {folder / 'store.json'}; {skipped[0]}")
+    return Store(folder)
+
+
+def _decode_all(folder: Path, name: str, names: Sequence[str], items: Sequence, decode: Callable) -> tuple[list[str], int]:
+    """Write images.u8 and conditions.npy; returns (what was skipped, how many pictures were kept)."""
+    from tqdm import tqdm
+
+    def attempt(item):
+        try:
+            return decode(item)
+        except (OSError, ValueError, SyntaxError) as error:
+            return f"{item}: {error}"
+
+    skipped: list[str] = []
+    conditions: list[np.ndarray] = []
+    with (folder / "images.u8").open("wb") as file, ThreadPoolExecutor() as pool:
+        for result in tqdm(_in_order(pool, attempt, items), f"decoding {name}", len(items), unit="img", leave=False):
+            if isinstance(result, str):
+                skipped.append(result)
+            else:
+                file.write(np.ascontiguousarray(result[0]).tobytes())
+                conditions.append(result[1])
+    np.save(folder / "conditions.npy", np.asarray(conditions, dtype=np.int8).reshape(-1, len(names)))
+    return skipped, len(conditions)
+
+
+def _in_order(pool: ThreadPoolExecutor, work: Callable, items: Sequence, chunk: int = 1024) -> Iterable:
+    """pool.map in chunks, so that a big data set's results never pile up in memory."""
+    for start in range(0, len(items), chunk):
+        yield from pool.map(work, items[start : start + chunk])

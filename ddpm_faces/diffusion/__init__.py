@@ -1,0 +1,1 @@
+"""The mathematics: schedule, forward process, guidance, samplers. No file here knows what is on the pictures."""

@@ -1,0 +1,84 @@
+"""The forward process and what it gives: noising, x0 <-> eps, the posterior, and the loss (Ho et al. 2020).
+
+Images x are (B, C, H, W) in [-1, 1]; t is (B,) integer steps, 0 the least noisy. Nothing here stops gradients.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ddpm_faces.diffusion.schedule import Schedule
+
+
+def at(values: Tensor, t: Tensor, like: Tensor) -> Tensor:
+    """values (T,) at steps t (B,), as (B, 1, 1, 1) of `like`'s device and float32 (MPS has no float64)."""
+    return values.float().to(like.device)[t.to(like.device)].view(-1, 1, 1, 1)
+
+
+def add_noise(x0: Tensor, eps: Tensor, t: Tensor, schedule: Schedule) -> Tensor:
+    """Sample q(x_t | x_0): x_t = sqrt(alpha_bar_t) x0 + sqrt(1 - alpha_bar_t) eps. DDPM (4)."""
+    ab = schedule.alpha_bar
+    return at(ab.sqrt(), t, x0) * x0 + at((1 - ab).sqrt(), t, x0) * eps
+
+
+def x0_from_eps(xt: Tensor, eps: Tensor, t: Tensor, schedule: Schedule) -> Tensor:
+    """The clean image that the noise eps implies: DDPM (4) solved for x0, its (15)."""
+    ab = schedule.alpha_bar
+    return (xt - at((1 - ab).sqrt(), t, xt) * eps) / at(ab.sqrt(), t, xt)
+
+
+def eps_from_x0(xt: Tensor, x0: Tensor, t: Tensor, schedule: Schedule) -> Tensor:
+    """The noise that the clean image x0 implies: DDPM (4) solved for eps."""
+    ab = schedule.alpha_bar
+    return (xt - at(ab.sqrt(), t, xt) * x0) / at((1 - ab).sqrt(), t, xt)
+
+
+class Posterior(NamedTuple):
+    """A Gaussian over images: mean (B, C, H, W) and one variance for all pixels."""
+
+    mean: Tensor
+    variance: float
+
+
+def posterior(xt: Tensor, x0: Tensor, alpha_bar_t: float, alpha_bar_s: float) -> Posterior:
+    """q(x_s | x_t, x_0) for an earlier step s < t, given both steps' alpha_bar; s = t - 1 is DDPM (6), (7)."""
+    alpha = alpha_bar_t / alpha_bar_s  # DDPM's alpha_t when s = t - 1, and its product over skipped steps otherwise
+    from_x0 = alpha_bar_s**0.5 * (1 - alpha) / (1 - alpha_bar_t)
+    from_xt = alpha**0.5 * (1 - alpha_bar_s) / (1 - alpha_bar_t)
+    return Posterior(from_x0 * x0 + from_xt * xt, (1 - alpha) * (1 - alpha_bar_s) / (1 - alpha_bar_t))
+
+
+class Draws(NamedTuple):
+    """What chance decides in one training step. Kept apart from the loss so that a step can be repeated exactly."""
+
+    t: Tensor  # (B,) steps, uniform over 0 .. T - 1
+    eps: Tensor  # (B, C, H, W) standard normal
+    keep: Tensor  # (B, K) of 0 and 1: the condition's entries that the model is shown
+
+
+def draw(shape: torch.Size, conditions: int, schedule: Schedule, p_null: float, p_each: float, rng: torch.Generator) -> Draws:
+    """Draw a step's randomness on the generator's device.
+
+    p_null: probability that a whole condition vector is hidden (Ho & Salimans 2022, algorithm 1). p_each: probability that
+    an image has single entries hidden, each image at a rate of its own, uniform over [0, 1], so that vectors that say
+    little are as familiar as vectors that say all.
+    """
+    batch, device = shape[0], rng.device
+    t = torch.randint(0, schedule.steps, (batch,), generator=rng, device=device)
+    eps = torch.randn(shape, generator=rng, device=device)
+    chance = torch.rand((batch, 3 + conditions), generator=rng, device=device)
+    shown = chance[:, :1] >= p_null
+    rate = torch.where(chance[:, 1:2] < p_each, chance[:, 2:3], 0.0)  # (B, 1)
+    return Draws(t, eps, (shown & (chance[:, 3:] >= rate)).float())
+
+
+def loss(model, x0: Tensor, c: Tensor, draws: Draws, schedule: Schedule) -> Tensor:
+    """Mean squared error of the predicted noise, DDPM (14), with the hidden conditions set to 0. Returns a scalar.
+
+    model(x, t, c) -> eps; x0 (B, C, H, W); c (B, K).
+    """
+    xt = add_noise(x0, draws.eps, draws.t, schedule)
+    return torch.nn.functional.mse_loss(model(xt, draws.t, c * draws.keep).float(), draws.eps)

@@ -1,0 +1,1 @@
+"""The noise predictor (unet) and the wrapper that gives it conditions (conditioning)."""

@@ -1,0 +1,34 @@
+"""How a condition enters the U-Net: a linear embedding, spread over the image and concatenated as channels.
+
+Conditions are vectors: attributes in [-1, 1], digits one-hot. A zero vector leaves only the embedding's bias, so the bias
+is the learned null condition of classifier-free guidance, and naming only some attributes is nothing special.
+"""
+
+from __future__ import annotations
+
+import torch
+from einops import repeat
+from torch import Tensor, nn
+
+from ddpm_faces.models.unet import UNet
+
+
+class ConditionalUNet(nn.Module):
+    """eps_theta(x, t, c): a U-Net whose input is the noisy image and the embedded condition, side by side.
+
+    image_channels: of x, and of the noise predicted. conditions: length K of a condition vector; 0 builds the
+    unconditional model, with no embedding at all. embedding: channels that the condition becomes. The rest goes to UNet.
+    """
+
+    def __init__(self, image_channels: int, conditions: int, embedding: int = 32, **unet):
+        super().__init__()
+        self.image_channels, self.conditions = image_channels, conditions
+        self.embed = nn.Linear(conditions, embedding) if conditions else None
+        self.unet = UNet(image_channels + (embedding if conditions else 0), image_channels, **unet)
+
+    def forward(self, x: Tensor, t: Tensor, c: Tensor) -> Tensor:
+        """x (B, C, H, W) noisy images, t (B,) integer steps, c (B, K) conditions -> predicted noise (B, C, H, W)."""
+        if self.embed is not None:
+            planes = repeat(self.embed(c), "b e -> b e h w", h=x.shape[2], w=x.shape[3])
+            x = torch.cat((x, planes), dim=1)  # (B, C + E, H, W)
+        return self.unet(x, t)

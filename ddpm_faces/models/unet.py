@@ -1,0 +1,170 @@
+"""The U-Net that predicts noise: ResNet blocks with time embedding, self-attention, skips from the way down to the way up.
+
+Ho et al. 2020 ("DDPM", appendix B), with the scale-and-shift time embedding of Nichol & Dhariwal 2021. It maps
+(B, C_in, H, W) and integer steps (B,) to (B, C_out, H, W), and knows nothing of attributes: conditions arrive as
+further input channels (see conditioning.py).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+# Preset name -> the U-Net's keyword arguments. `attention` lists the levels (0 is the widest) that have it.
+# `patch` 2 folds 2x2 pixels into channels first, so that a 64x64 face costs what a 32x32 one does.
+PRESETS: dict[str, dict] = {
+    "toy32": {"channels": (32, 48, 64), "attention": (2,), "blocks": 1, "patch": 2},
+    "mnist32": {"channels": (32, 64, 64), "attention": (2,), "blocks": 1, "patch": 2},
+    "celeba64": {"channels": (48, 64, 80), "attention": (2,), "blocks": 1, "patch": 2},
+}
+
+
+def time_embedding(t: Tensor, width: int) -> Tensor:
+    """Sinusoids of the step: t (B,) -> (B, width), Vaswani et al. 2017, section 3.5, with frequencies 1 to 1/10000."""
+    frequencies = torch.exp(-math.log(10000) * torch.arange(width // 2, device=t.device) / (width // 2))
+    angles = t.float()[:, None] * frequencies  # (B, width / 2)
+    return torch.cat((angles.cos(), angles.sin()), dim=1)
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Groups of 8 channels: widths are multiples of 8, and the statistics keep some relation between channels."""
+    return nn.GroupNorm(channels // 8, channels)
+
+
+class ResBlock(nn.Module):
+    """norm, SiLU, conv, twice; the time embedding scales and shifts the middle; the input is added at the end."""
+
+    def __init__(self, channels_in: int, channels_out: int, time_width: int):
+        super().__init__()
+        self.norm1 = group_norm(channels_in)
+        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
+        self.time = nn.Linear(time_width, 2 * channels_out)
+        self.norm2 = group_norm(channels_out)
+        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
+        self.shortcut = nn.Conv2d(channels_in, channels_out, 1) if channels_in != channels_out else nn.Identity()
+        nn.init.zeros_(self.conv2.weight)  # each block starts as the identity, which makes early training steady
+        nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, temb: Tensor) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x)))  # (B, C_out, H, W)
+        scale, shift = self.time(F.silu(temb))[:, :, None, None].chunk(2, dim=1)  # (B, C_out, 1, 1) each
+        h = self.norm2(h) * (1 + scale) + shift
+        h = self.conv2(F.silu(h))  # (B, C_out, H, W)
+        return self.shortcut(x) + h
+
+
+class Attention(nn.Module):
+    """Self-attention over the pixels of a feature map (Vaswani et al. 2017, (1)), added to its input."""
+
+    def __init__(self, channels: int, heads: int = 4):
+        super().__init__()
+        self.heads = heads
+        self.norm = group_norm(channels)
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.out = nn.Conv2d(channels, channels, 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        height = x.shape[2]
+        q, k, v = rearrange(
+            self.qkv(self.norm(x)), "b (three head c) h w -> three b head (h w) c", three=3, head=self.heads
+        )  # (B, heads, H*W, C/heads) each
+        h = F.scaled_dot_product_attention(q, k, v)
+        return x + self.out(rearrange(h, "b head (h w) c -> b (head c) h w", h=height))
+
+
+class Block(nn.Module):
+    """A ResBlock, followed by attention on the levels that have it."""
+
+    def __init__(self, channels_in: int, channels_out: int, time_width: int, attention: bool):
+        super().__init__()
+        self.res = ResBlock(channels_in, channels_out, time_width)
+        self.attention = Attention(channels_out) if attention else nn.Identity()
+
+    def forward(self, x: Tensor, temb: Tensor) -> Tensor:
+        return self.attention(self.res(x, temb))
+
+
+class UNet(nn.Module):
+    """The noise predictor.
+
+    channels: width of each level, multiples of 8; each level after the first has half the resolution.
+    attention: the levels with self-attention. blocks: ResNet blocks a level on the way down (one more on the way up).
+    patch: side of the square of pixels folded into channels at the entrance and unfolded at the exit.
+    The image's sides must be divisible by patch * 2 ** (len(channels) - 1). Raises ValueError on impossible settings.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        channels: tuple[int, ...] = (48, 64, 80),
+        attention: tuple[int, ...] = (2,),
+        blocks: int = 1,
+        patch: int = 2,
+    ):
+        super().__init__()
+        if not channels or any(width < 8 or width % 8 for width in channels):
+            raise ValueError(f"channels must be multiples of 8, not {channels}")
+        if any(not 0 <= level < len(channels) for level in attention) or blocks < 1 or patch < 1:
+            raise ValueError(f"attention {attention}, blocks {blocks}, patch {patch} do not fit {len(channels)} levels")
+        self.patch, self.divisor, self.base = patch, patch * 2 ** (len(channels) - 1), channels[0]
+        time_width = 2 * self.base
+        self.time = nn.Sequential(nn.Linear(self.base, time_width), nn.SiLU(), nn.Linear(time_width, time_width))
+        self.enter = nn.Conv2d(in_channels * patch**2, self.base, 3, padding=1)
+
+        self.down, self.downsample = nn.ModuleList(), nn.ModuleList()
+        skips, width = [self.base], self.base
+        for level, out in enumerate(channels):
+            if level > 0:
+                self.downsample.append(nn.Conv2d(width, width, 3, stride=2, padding=1))
+                skips.append(width)
+            self.down.append(nn.ModuleList())
+            for _ in range(blocks):
+                self.down[level].append(Block(width, out, time_width, level in attention))
+                skips.append(out)
+                width = out
+
+        self.middle1 = Block(width, width, time_width, attention=True)
+        self.middle2 = Block(width, width, time_width, attention=False)
+
+        self.up, self.upsample = nn.ModuleList(), nn.ModuleList()
+        for level, out in reversed(list(enumerate(channels))):
+            self.up.append(nn.ModuleList())
+            for _ in range(blocks + 1):
+                self.up[-1].append(Block(width + skips.pop(), out, time_width, level in attention))
+                width = out
+            if level > 0:
+                self.upsample.append(nn.Conv2d(width, width, 3, padding=1))
+
+        self.norm = group_norm(width)
+        self.exit = nn.Conv2d(width, out_channels * patch**2, 3, padding=1)
+        nn.init.zeros_(self.exit.weight)  # the first prediction is zero noise: loss 1, whatever the width
+        nn.init.zeros_(self.exit.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        if x.shape[2] % self.divisor or x.shape[3] % self.divisor:
+            raise ValueError(f"image sides {tuple(x.shape[2:])} must be multiples of {self.divisor}")
+        temb = self.time(time_embedding(t, self.base))  # (B, 2 * base)
+        h = self.enter(F.pixel_unshuffle(x, self.patch))  # (B, base, H/patch, W/patch)
+        skips = [h]
+        for level, level_blocks in enumerate(self.down):
+            if level > 0:
+                h = self.downsample[level - 1](h)  # half the sides
+                skips.append(h)
+            for block in level_blocks:  # type: ignore[attr-defined]
+                h = block(h, temb)
+                skips.append(h)
+        h = self.middle2(self.middle1(h, temb), temb)
+        for i, level_blocks in enumerate(self.up):
+            for block in level_blocks:  # type: ignore[attr-defined]
+                h = block(torch.cat((h, skips.pop()), dim=1), temb)
+            if i < len(self.upsample):
+                h = self.upsample[i](F.interpolate(h, scale_factor=2.0, mode="nearest"))  # twice the sides
+        h = self.exit(F.silu(self.norm(h)))
+        return F.pixel_shuffle(h, self.patch)  # (B, C_out, H, W)
