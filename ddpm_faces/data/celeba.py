@@ -89,6 +89,11 @@ def read_attributes(path: Path) -> dict[str, np.ndarray]:
     return table
 
 
+def read_partition(path: Path) -> dict[str, int]:
+    """File name -> 0 train, 1 valid, 2 test."""
+    return {row[0]: int(row[1]) for row in _rows(path) if len(row) == 2 and row[1] in ("0", "1", "2")}
+
+
 def split_of(name: str, partition: dict[str, int] | None) -> int:
     """0 train, 1 valid, 2 test: from the partition file, or else from the file's number in the official partition."""
     if partition is not None:
@@ -119,7 +124,7 @@ def open_celeba(root: str | Path, split: str = "train", crop: str = "center140",
         raise UserError(f"no crop '{crop}': choose {', '.join(CROPS)}")
     folder, attribute_file, partition_file = find_files(root)
     table = read_attributes(attribute_file)
-    partition = {row[0]: int(row[1]) for row in _rows(partition_file) if row[1:2] and row[1].isdigit()} if partition_file else None
+    partition = read_partition(partition_file) if partition_file else None
     files = {path.name: path for path in sorted(folder.iterdir()) if path.suffix.lower() in (".jpg", ".jpeg", ".png")}
     known = [name for name in files if name in table]
     if not known:

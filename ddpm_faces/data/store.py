@@ -81,7 +81,7 @@ def build(
     shape: tuple[int, int, int],
     names: Sequence[str],
     items: Sequence,
-    decode: Callable[[object], tuple[np.ndarray, np.ndarray]],
+    decode: Callable[..., tuple[np.ndarray, np.ndarray]],
 ) -> Store:
     """Open the store that these facts describe, making it first if need be.
 

@@ -10,9 +10,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ddpm_faces.diffusion.process import eps_from_x0, x0_from_eps
-from ddpm_faces.diffusion.schedule import Schedule
-
 Eps = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -34,18 +31,3 @@ def guided(model, condition: Tensor, scale: float = 1.0) -> Eps:
         return eps_null + scale * (eps_cond - eps_null)
 
     return eps
-
-
-def clipped(eps: Eps, schedule: Schedule, limit: float = 1.0) -> Eps:
-    """The same prediction, with the clean image that it implies clipped to [-limit, limit].
-
-    At the noisiest steps a small error of eps is a huge error of x0 (it is divided by sqrt(alpha_bar), 5e-5 at the end of
-    the cosine schedule); images are known to lie in [-1, 1], and guidance pushes them out. Not for inversion, which must
-    undo every step.
-    """
-
-    def clip(x: Tensor, t: Tensor) -> Tensor:
-        x0 = x0_from_eps(x, eps(x, t), t, schedule).clamp(-limit, limit)
-        return eps_from_x0(x, x0, t, schedule)
-
-    return clip

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ddpm_faces.diffusion.guidance import Eps
-from ddpm_faces.diffusion.process import posterior, x0_from_eps
+from ddpm_faces.diffusion.process import eps_from_x0, posterior, x0_from_eps
 from ddpm_faces.diffusion.schedule import Schedule
 
 
@@ -25,7 +25,21 @@ class State(NamedTuple):
     x0: Tensor
 
 
-Sampler = Callable[[Eps, Tensor, Schedule, int, Callable[[], Tensor]], Iterator[State]]
+Sampler = Callable[[Eps, Tensor, Schedule, int, Callable[[], Tensor], bool], Iterator[State]]
+
+
+def predict(eps: Eps, x: Tensor, t: Tensor, schedule: Schedule, clip: bool) -> tuple[Tensor, Tensor]:
+    """The network's clean image and noise, (x0, eps); with `clip`, x0 held to [-1, 1] and eps made to agree with it.
+
+    At the noisiest steps a small error of eps is a huge one of x0 (divided by sqrt(alpha_bar), 5e-5 at the end of the
+    cosine schedule), and guidance pushes x0 out of range too. Not for inversion, which must undo every step.
+    """
+    e = eps(x, t)
+    x0 = x0_from_eps(x, e, t, schedule)  # DDPM (15)
+    if clip:
+        x0 = x0.clamp(-1, 1)
+        e = eps_from_x0(x, x0, t, schedule)
+    return x0, e
 
 
 def jumps(schedule: Schedule, steps: int, like: Tensor) -> Iterator[tuple[int, Tensor, float, float]]:
@@ -36,25 +50,26 @@ def jumps(schedule: Schedule, steps: int, like: Tensor) -> Iterator[tuple[int, T
         yield step, torch.full((like.shape[0],), step, device=like.device), alpha_bar[i], alpha_bar[i + 1]
 
 
-def ddpm(eps: Eps, x: Tensor, schedule: Schedule, steps: int, noise: Callable[[], Tensor]) -> Iterator[State]:
+def ddpm(
+    eps: Eps, x: Tensor, schedule: Schedule, steps: int, noise: Callable[[], Tensor], clip: bool = False
+) -> Iterator[State]:
     """Ancestral sampling, DDPM algorithm 2: sample the posterior given the predicted x0. Fewer steps than T skip evenly.
 
     noise() gives a standard normal tensor of x's shape for each step but the last.
     """
     for step, t, ab_t, ab_s in jumps(schedule, steps, x):
-        x0 = x0_from_eps(x, eps(x, t), t, schedule)  # DDPM (15)
+        x0, _ = predict(eps, x, t, schedule, clip)
         mean, variance = posterior(x, x0, ab_t, ab_s)  # DDPM (7)
         x = mean + variance**0.5 * noise() if ab_s < 1 else mean
         yield State(step, x, x0)
 
 
 def ddim(
-    eps: Eps, x: Tensor, schedule: Schedule, steps: int, noise: Callable[[], Tensor], eta: float = 0.0
+    eps: Eps, x: Tensor, schedule: Schedule, steps: int, noise: Callable[[], Tensor], clip: bool = False, eta: float = 0.0
 ) -> Iterator[State]:
     """Song et al. 2021, (12): deterministic at eta 0 (noise is not asked for), DDPM's variance at eta 1."""
     for step, t, ab_t, ab_s in jumps(schedule, steps, x):
-        e = eps(x, t)
-        x0 = x0_from_eps(x, e, t, schedule)
+        x0, e = predict(eps, x, t, schedule, clip)
         sigma = eta * ((1 - ab_s) / (1 - ab_t) * (1 - ab_t / ab_s)) ** 0.5  # DDIM (16)
         x = ab_s**0.5 * x0 + (1 - ab_s - sigma**2) ** 0.5 * e  # DDIM (12)
         if sigma > 0:
@@ -62,19 +77,22 @@ def ddim(
         yield State(step, x, x0)
 
 
-def dpm(eps: Eps, x: Tensor, schedule: Schedule, steps: int, noise: Callable[[], Tensor]) -> Iterator[State]:
+def dpm(
+    eps: Eps, x: Tensor, schedule: Schedule, steps: int, noise: Callable[[], Tensor], clip: bool = False
+) -> Iterator[State]:
     """DPM-Solver++(2M) of Lu et al. 2022, from diffusers, behind the same contract; deterministic, 15 to 20 steps do."""
-    from diffusers import DPMSolverMultistepScheduler  # a slow import, wanted only here
+    # a slow import, wanted only here
+    from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 
     solver = DPMSolverMultistepScheduler(
-        trained_betas=schedule.beta.float().numpy(), algorithm_type="dpmsolver++", solver_order=2, prediction_type="epsilon"
+        trained_betas=schedule.beta.float().numpy(), algorithm_type="dpmsolver++", solver_order=2, prediction_type="sample"
     )
-    solver.set_timesteps(timesteps=schedule.timesteps(steps), device=x.device)
-    for step in schedule.timesteps(steps):
+    ts = schedule.timesteps(steps)
+    solver.set_timesteps(timesteps=ts, device=x.device)  # type: ignore[arg-type]
+    for step in ts:
         t = torch.full((x.shape[0],), step, device=x.device)
-        e = eps(x, t)
-        x0 = x0_from_eps(x, e, t, schedule)
-        x = solver.step(e, step, x).prev_sample
+        x0, _ = predict(eps, x, t, schedule, clip)
+        x = solver.step(x0, step, x).prev_sample  # type: ignore[arg-type, union-attr]
         yield State(step, x, x0)
 
 

@@ -124,21 +124,23 @@ class UNet(nn.Module):
             if level > 0:
                 self.downsample.append(nn.Conv2d(width, width, 3, stride=2, padding=1))
                 skips.append(width)
-            self.down.append(nn.ModuleList())
+            stage = nn.ModuleList()
             for _ in range(blocks):
-                self.down[level].append(Block(width, out, time_width, level in attention))
+                stage.append(Block(width, out, time_width, level in attention))
                 skips.append(out)
                 width = out
+            self.down.append(stage)
 
         self.middle1 = Block(width, width, time_width, attention=True)
         self.middle2 = Block(width, width, time_width, attention=False)
 
         self.up, self.upsample = nn.ModuleList(), nn.ModuleList()
         for level, out in reversed(list(enumerate(channels))):
-            self.up.append(nn.ModuleList())
+            stage = nn.ModuleList()
             for _ in range(blocks + 1):
-                self.up[-1].append(Block(width + skips.pop(), out, time_width, level in attention))
+                stage.append(Block(width + skips.pop(), out, time_width, level in attention))
                 width = out
+            self.up.append(stage)
             if level > 0:
                 self.upsample.append(nn.Conv2d(width, width, 3, padding=1))
 
@@ -153,16 +155,16 @@ class UNet(nn.Module):
         temb = self.time(time_embedding(t, self.base))  # (B, 2 * base)
         h = self.enter(F.pixel_unshuffle(x, self.patch))  # (B, base, H/patch, W/patch)
         skips = [h]
-        for level, level_blocks in enumerate(self.down):
+        for level, stage in enumerate(self.down):
             if level > 0:
                 h = self.downsample[level - 1](h)  # half the sides
                 skips.append(h)
-            for block in level_blocks:  # type: ignore[attr-defined]
+            for block in stage:  # type: ignore[attr-defined]
                 h = block(h, temb)
                 skips.append(h)
         h = self.middle2(self.middle1(h, temb), temb)
-        for i, level_blocks in enumerate(self.up):
-            for block in level_blocks:  # type: ignore[attr-defined]
+        for i, stage in enumerate(self.up):
+            for block in stage:  # type: ignore[attr-defined]
                 h = block(torch.cat((h, skips.pop()), dim=1), temb)
             if i < len(self.upsample):
                 h = self.upsample[i](F.interpolate(h, scale_factor=2.0, mode="nearest"))  # twice the sides

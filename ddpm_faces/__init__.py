@@ -1,0 +1,1 @@
+"""Attribute-conditional denoising diffusion, small enough to read."""
