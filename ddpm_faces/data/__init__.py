@@ -1,1 +1,31 @@
-"""Data sets, each decoded once into a Store: real faces (celeba), digits (mnist) and drawn faces (toyfaces)."""
+"""Data sets by name: each opens as a Store, decoded once and kept in the cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ddpm_faces.data.store import Store
+from ddpm_faces.errors import UserError
+
+DATA = ("celeba", "mnist", "toy")
+
+
+def open_data(data: str, root: str | Path | None = None, split: str = "train", crop: str = "center140", size: int = 0) -> Store:
+    """The Store of "celeba" (needs root), "mnist" (needs root) or "toy" (made on the spot).
+
+    split: "train", "valid" or "test". crop: CelebA's (see celeba.CROPS). size: of a picture's side; 0 is 64, 32 and 32.
+    Raises UserError where the data cannot be had.
+    """
+    if data not in DATA:
+        raise UserError(f"no data set '{data}': choose {', '.join(DATA)}")
+    if data == "toy":
+        from ddpm_faces.data.toyfaces import open_toy
+
+        return open_toy(split, size or 32)
+    if data == "mnist":
+        from ddpm_faces.data.mnist import open_mnist
+
+        return open_mnist(root or "data", split)
+    from ddpm_faces.data.celeba import open_celeba
+
+    return open_celeba(root or "data", split, crop, size or 64)

@@ -80,15 +80,16 @@ def build(
     facts: dict,
     shape: tuple[int, int, int],
     names: Sequence[str],
-    items: Sequence,
+    items: Sequence | Callable[[], Sequence],
     decode: Callable[..., tuple[np.ndarray, np.ndarray]],
 ) -> Store:
     """Open the store that these facts describe, making it first if need be.
 
-    name: begins the folder's name. shape: (H, W, C) of a picture. items: what to decode; decode(item) gives a picture
-    (H, W, C) uint8 and its conditions (K,), or raises OSError, ValueError or SyntaxError (Pillow's answers to damage),
-    upon which the item is skipped and named. Nothing half-made is ever left under the final name. Raises UserError where
-    no picture is left, the disk is full or the folder cannot be written.
+    name: begins the folder's name. shape: (H, W, C) of a picture. items: what to decode, or a function that tells, called
+    only if the store must be made; decode(item) gives a picture (H, W, C) uint8 and its conditions (K,), or raises
+    OSError, ValueError or SyntaxError (Pillow's answers to damage), upon which the item is skipped and named. Nothing
+    half-made is ever left under the final name. Raises UserError where no picture is left, the disk is full or the folder
+    cannot be written.
     """
     folder = cache_root() / f"{name}-{fingerprint(facts)}"
     if (folder / "store.json").is_file():
@@ -99,6 +100,7 @@ def build(
     except OSError as error:
         raise UserError(f"cannot write in {folder.parent} ({error.strerror}); set DDPM_FACES_CACHE to a folder") from None
     try:
+        items = items() if callable(items) else items
         skipped, count = _decode_all(partial, name, names, items, decode)
         if not count:
             raise UserError(f"{name}: none of {len(items)} pictures could be read; first: {'; '.join(skipped[:1])}")

@@ -1,0 +1,183 @@
+"""Checkpoints: a model's weights as safetensors, and all that is needed to rebuild and use it in the file's metadata.
+
+Loading reads numbers and JSON only: a checkpoint can run no code. Pickles (.pt, .pth, .ckpt) are refused for that reason.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ddpm_faces import files
+from ddpm_faces.attributes import DIGITS
+from ddpm_faces.diffusion.schedule import Schedule
+from ddpm_faces.errors import UserError
+from ddpm_faces.models.conditioning import ConditionalUNet
+
+KEY = "ddpm_faces"  # of the metadata entry that holds the config
+FORMAT = 1
+PARTS = (1, 4096)  # least and most widths, levels and pixels that a config may name, so that no file asks for the moon
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a checkpoint says of itself. names: the conditions in the order of the vector's entries, () if unconditional.
+
+    image: (C, H, W). unet: keyword arguments of UNet. facts: what it was trained on and for how long, for people to read,
+    and "guidance", the scale that suits it.
+    """
+
+    names: tuple[str, ...]
+    image: tuple[int, int, int]
+    embedding: int
+    unet: dict
+    schedule: dict = field(default_factory=lambda: {"kind": "cosine", "steps": 1000})
+    facts: dict = field(default_factory=dict)
+
+    def network(self) -> ConditionalUNet:
+        return ConditionalUNet(self.image[0], len(self.names), self.embedding, **self.unet)
+
+    @property
+    def kind(self) -> str:
+        """ "digits", "attributes", or "unconditional"."""
+        return "digits" if self.names == DIGITS else "attributes" if self.names else "unconditional"
+
+
+@dataclass
+class DiffusionModel:
+    """A loaded model: the network eps(x, t, c) and the config that says what its inputs mean."""
+
+    network: nn.Module
+    config: Config
+    source: str = "memory"
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        return Schedule(**self.config.schedule)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.config.names
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self.config.image
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+
+def encode(tensors: dict[str, Tensor], config: Config, **entries: str) -> bytes:
+    """A safetensors file as bytes. entries: further metadata."""
+    from safetensors.torch import save as to_bytes
+
+    metadata = {KEY: json.dumps({"format": FORMAT, **asdict(config)}), **entries}
+    return to_bytes({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata)
+
+
+def save(path: str | Path, model: DiffusionModel) -> Path:
+    """Write `model` to `path`, atomically; `load` gives it back bit for bit. Raises UserError."""
+    return files.write(Path(path), encode(model.network.state_dict(), model.config))
+
+
+def shipped() -> dict[str, Path]:
+    """The models that come with the package, name -> file: in the installed package, or in the repository it runs from."""
+    here = Path(__file__).resolve().parent
+    for folder in (here / "checkpoints", here.parent / "checkpoints"):
+        if found := sorted(folder.glob("*.safetensors")):
+            return {path.stem: path for path in found}
+    return {}
+
+
+def find(model: str | Path) -> Path:
+    """The file of a shipped model's name, of a run's folder or of a path. Raises UserError."""
+    names = shipped()
+    if str(model) in names:
+        return names[str(model)]
+    path = Path(model)
+    if path.is_dir():
+        path = path / "model.safetensors"
+    if not path.is_file():
+        raise UserError(f"no model '{model}': give a file, a run's folder, or one of: {', '.join(names) or '(none shipped)'}")
+    return path
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], Config, dict[str, str]]:
+    """(tensors, config, metadata) of a file that ddpm_faces wrote. Raises UserError on every other kind of file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with path.open("rb") as file:
+            start = file.read(2)
+        if start in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+            raise UserError(f"{path} is a pickle: loading one can run any code, so it is refused; give a .safetensors file")
+        with safe_open(path, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+            if KEY not in metadata:
+                raise UserError(f"{path} was not written by ddpm_faces: its metadata has no '{KEY}' entry")
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} is truncated or not a safetensors file ({error}); copy or train it again") from None
+    return tensors, parse_config(metadata[KEY], path), metadata
+
+
+def parse_config(text: str, path: Path) -> Config:
+    """The Config in a checkpoint's metadata; UserError if it is not one, or of a newer format."""
+    try:
+        raw = json.loads(text)
+        version = raw.pop("format")
+        if version != FORMAT:
+            raise UserError(f"{path} has format {version}; this ddpm_faces reads format {FORMAT}: update the package")
+        config = Config(**raw | {"names": tuple(raw["names"]), "image": tuple(raw["image"])})
+        Schedule(**config.schedule)
+        widths, image = config.unet["channels"], config.image
+        numbers = [*widths, *image, len(widths), config.unet["blocks"], config.unet["patch"], config.embedding]
+        if len(image) != 3 or not all(isinstance(n, int) and PARTS[0] <= n <= PARTS[1] for n in numbers):
+            raise ValueError("a size is out of range")
+        if not all(isinstance(name, str) for name in config.names) or len(set(config.names)) != len(config.names):
+            raise ValueError("the names are not a list of different strings")
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(f"{path}: the description in it is damaged ({type(error).__name__}: {error})") from None
+    return config
+
+
+def build(tensors: dict[str, Tensor], config: Config, path: Path) -> ConditionalUNet:
+    """The network that config describes, with these weights; shapes are compared before anything is allocated."""
+    try:
+        with torch.device("meta"):
+            network = config.network()
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"{path}: the network it describes cannot be built ({error})") from None
+    wanted = {name: t.shape for name, t in network.state_dict().items()}
+    wrong = sorted(set(wanted) ^ set(tensors)) or [n for n, t in tensors.items() if t.shape != wanted[n]]
+    if wrong:
+        raise UserError(f"{path}: weights and description disagree at '{wrong[0]}' (and {len(wrong) - 1} more)")
+    if not all(bool(t.isfinite().all()) for t in tensors.values()):
+        raise UserError(f"{path} holds NaN or infinite weights: the training that wrote it diverged")
+    network.load_state_dict({n: t.float() for n, t in tensors.items()}, assign=True)
+    return network
+
+
+def load(model: str | Path = "celeba64", device: str | torch.device = "cpu") -> DiffusionModel:
+    """A model by shipped name ("celeba64", "mnist32"), by a run's folder, or by file. Raises UserError."""
+    path = find(model)
+    tensors, config, _ = read(path)
+    network = build(tensors, config, path).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return DiffusionModel(network.eval(), config, str(path))
+
+
+def require(model: DiffusionModel, kind: str) -> None:
+    """UserError unless the model is conditioned on `kind`: "attributes" or "digits"."""
+    has = model.config.kind
+    if has == kind:
+        return
+    what = {"attributes": "attributes (--set, --attr)", "digits": "digits (--digits, --from-digit)"}
+    instead = {"digits": "a digit model: use --digits 0-9", "attributes": 'a face model: use --set "Smiling,-Male"'}
+    hint = instead.get(has, "an unconditional model: nothing can be asked of it")
+    raise UserError(f"{model.source} knows no {what[kind]}; it is {hint}")

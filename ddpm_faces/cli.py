@@ -1,0 +1,87 @@
+"""What the commands share: flags made from a dataclass, and errors told in one line.
+
+A command declares its settings once, as a dataclass whose fields are made by `arg`; `parse` turns them into flags (with
+dashes for underscores), and the same object is what a run saves as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import sys
+import types
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from ddpm_faces.errors import UserError
+
+T = TypeVar("T")
+
+
+def arg(default: Any, help: str, choices: Sequence[str] | None = None, metavar: str | None = None) -> Any:
+    """A dataclass field that is also a flag. Fields of type bool are switches; tuples may be given several times."""
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "metavar": metavar})
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str):  # argparse would print the whole usage before it
+        self.exit(2, f"{self.prog}: {message} (--help lists the flags)\n")
+
+
+def parse(settings: type[T], argv: Sequence[str] | None, description: str, defaults: dict | None = None) -> T:
+    """Read `argv` (sys.argv without the program if None) into a `settings` object; `defaults` replace the fields' own."""
+    return settings(**{**(defaults or {}), **given(settings, argv, description)})
+
+
+def given(settings: type, argv: Sequence[str] | None, description: str) -> dict[str, Any]:
+    """Only what was said in `argv`, by field name. Exits with status 2 on a flag that does not exist or fit."""
+    program = settings.__module__ if settings.__module__ != "__main__" else f"ddpm_faces.{sys.argv[0].split('/')[-1][:-3]}"
+    parser = _Parser(f"python -m {program}", description=description, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    hints = typing.get_type_hints(settings)
+    for f in dataclasses.fields(settings):
+        if "help" not in f.metadata:
+            continue
+        options: dict[str, Any] = {"help": _help(f), "dest": f.name}
+        kind = _plain(hints[f.name])
+        if kind is bool:
+            options["action"] = argparse.BooleanOptionalAction
+        else:
+            options |= {"type": str if kind is tuple else kind, "choices": f.metadata["choices"]}
+            options["metavar"] = (
+                None if f.metadata["choices"] else f.metadata["metavar"] or f.name.rstrip("_").split("_")[-1].upper()
+            )
+            if kind is tuple:  # given once, it may also be a list: --attr Smiling,Male
+                options["action"] = "append"
+        parser.add_argument(f"--{f.name.rstrip('_').replace('_', '-')}", **options)
+    return vars(parser.parse_args(argv))
+
+
+def _plain(hint: Any) -> type:
+    """int | None -> int, tuple[str, ...] -> tuple."""
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        hint = next(h for h in typing.get_args(hint) if h is not type(None))
+    return typing.get_origin(hint) or hint
+
+
+def _help(f: dataclasses.Field) -> str:
+    shown = "" if f.default in (None, (), False, "") else f" (default {f.default})"
+    return (f.metadata["help"] + shown).replace("%", "%%")
+
+
+def command(main: Callable[[Sequence[str] | None], int | None]) -> Callable[..., int]:
+    """Wrap a command's main(argv): returns the exit status, 2 after one line on stderr for what the user can mend."""
+
+    @functools.wraps(main)
+    def run(argv: Sequence[str] | None = None) -> int:
+        try:
+            return main(argv) or 0
+        except UserError as error:
+            print(f"ddpm_faces: {error}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print("ddpm_faces: stopped", file=sys.stderr)
+            return 130
+
+    return run

@@ -1,0 +1,110 @@
+"""From conditions and seeds to pictures: the one path that commands, training and notebooks all sample through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from ddpm_faces.attributes import one_hot, parse_digits, parse_spec, to_vector
+from ddpm_faces.checkpoint import DiffusionModel, require
+from ddpm_faces.diffusion.guidance import guided
+from ddpm_faces.diffusion.samplers import SAMPLERS
+from ddpm_faces.errors import UserError
+
+Condition = str | Mapping[str, float] | Sequence[int] | Tensor
+
+
+def to_conditions(model: DiffusionModel, condition: Condition, n: int | None = None) -> Tensor:
+    """Condition vectors (N, K) float32 for `model` from what a user may say.
+
+    Face models: a spec ("Smiling,-Male"), a mapping of names to values, or vectors (K,) or (N, K). Digit models: "0-9",
+    a sequence of digits, or vectors. What makes one vector is repeated n times (1 by default); several digits are gone
+    through in turn until there are n. Raises UserError on what the model does not know.
+    """
+    if isinstance(condition, Tensor):
+        vectors = condition.float().reshape(-1, condition.shape[-1]) if condition.ndim else condition.float()[None, None]
+        if vectors.shape[1] != len(model.names):
+            raise UserError(f"a condition of {model.source} has {len(model.names)} entries, not {vectors.shape[1]}")
+        if not bool((vectors.abs() <= 1).all()):
+            raise UserError("a condition's entries lie in [-1, 1]")
+    elif isinstance(condition, Mapping) or (isinstance(condition, str) and model.config.kind != "digits"):
+        values = parse_spec(condition, model.names) if isinstance(condition, str) and condition else dict(condition or {})
+        if values or model.names:
+            require(model, "attributes")
+        vectors = to_vector(values, model.names)[None]
+    else:
+        require(model, "digits")
+        digits = parse_digits(condition) if isinstance(condition, str) else list(condition)
+        if not digits or any(d not in range(10) for d in digits):
+            raise UserError(f"digits are 0 to 9, at least one, not {digits}")
+        vectors = one_hot(digits)
+    if n is None or len(vectors) == n:
+        return vectors
+    if isinstance(condition, Tensor) and len(vectors) != 1:
+        raise UserError(f"{len(vectors)} conditions for {n} pictures: give one, or as many as pictures")
+    return vectors.repeat(-(-n // len(vectors)), 1)[:n]
+
+
+def start_noise(shape: Sequence[int], seed: int) -> tuple[Tensor, torch.Generator]:
+    """Standard normal noise (C, H, W) of one picture, and its generator, which gives the later steps' noise.
+
+    It is drawn on the CPU, so that a seed means the same picture on every device.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(tuple(shape), generator=generator), generator
+
+
+@torch.no_grad()
+def generate(
+    model: DiffusionModel,
+    condition: Condition = "",
+    n: int | None = None,
+    *,
+    seed: int | Sequence[int] = 0,
+    guidance: float | None = None,
+    sampler: str = "dpm",
+    steps: int = 20,
+    batch_size: int = 64,
+    progress: bool = False,
+) -> Tensor:
+    """Sample pictures (N, C, H, W), float32 in [-1, 1], on the CPU.
+
+    condition: see to_conditions. seed: picture i starts from seed + i, or give one seed per picture; a picture depends on
+    its seed and condition alone, never on its batch. guidance: CFG scale, 1 plain, by default what the checkpoint says.
+    sampler: "dpm" (DPM-Solver++, 15 to 25 steps), "ddim" (about 50), "ddpm" (up to all steps of the schedule).
+    batch_size: pictures at a time. Raises UserError on anything impossible.
+    """
+    vectors = to_conditions(model, condition, n)
+    seeds = [seed + i for i in range(len(vectors))] if isinstance(seed, int) else list(seed)
+    if len(seeds) != len(vectors):
+        raise UserError(f"{len(seeds)} seeds for {len(vectors)} pictures")
+    if sampler not in SAMPLERS:
+        raise UserError(f"no sampler '{sampler}': choose {', '.join(SAMPLERS)}")
+    if batch_size < 1 or not all(0 <= s < 2**63 for s in seeds):
+        raise UserError("the batch size must be at least 1 and seeds at least 0")
+    scale = float(model.config.facts.get("guidance", 1.0) if guidance is None else guidance)
+    if not -100 <= scale <= 100:
+        raise UserError(f"guidance {scale:g} is out of range: 0 ignores the condition, 1 is plain, 2 to 5 exaggerate")
+    model.schedule.timesteps(steps)  # an impossible number is refused before any work
+
+    from tqdm import tqdm
+
+    batches = [slice(i, i + batch_size) for i in range(0, len(seeds), batch_size)]
+    bar = tqdm(total=steps * len(batches), desc="sampling", unit="step", leave=False, disable=not progress)
+    pictures = []
+    for part in batches:
+        starts = [start_noise(model.image_shape, s) for s in seeds[part]]
+        x = torch.stack([noise for noise, _ in starts]).to(model.device, memory_format=torch.channels_last)
+
+        def noise(starts=starts) -> Tensor:
+            return torch.stack([torch.randn(model.image_shape, generator=g) for _, g in starts]).to(model.device)
+
+        eps = guided(model.network, vectors[part].to(model.device), scale)
+        for state in SAMPLERS[sampler](eps, x, model.schedule, steps, noise, True):
+            x = state.x
+            bar.update()
+        pictures.append(x.clamp(-1, 1).float().cpu())
+    bar.close()
+    return torch.cat(pictures)

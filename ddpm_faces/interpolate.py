@@ -1,0 +1,157 @@
+"""`python -m ddpm_faces.interpolate --attr Eyeglasses`: the same persons, from without to with, as a labelled strip.
+
+--attr twice makes a board of two attributes; --from-digit 3 --to-digit 8 does it with digits.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ddpm_faces import cli
+from ddpm_faces.attributes import CELEBA, check_value, find_name, one_hot, parse_spec
+from ddpm_faces.cli import arg
+from ddpm_faces.data.persons import sample_attributes, settle
+from ddpm_faces.errors import UserError
+from ddpm_faces.sample import Sampling, describe
+
+
+@dataclass(kw_only=True)
+class InterpolateConfig(Sampling):
+    """The settings of `interpolate`."""
+
+    attr: tuple[str, ...] = arg((), "the attribute to change; give it twice for a board of two", metavar="NAME")
+    from_: float = arg(-1.0, "where the attribute begins; -1 is absent", metavar="VALUE")
+    to: float = arg(1.0, "where it ends; 1 is present", metavar="VALUE")
+    columns: int = arg(7, "steps from one end to the other")
+    gif: bool = arg(False, "write an animation beside the strip, too")
+    from_digit: int | None = arg(None, "for digit models: begin with this digit")
+    to_digit: int | None = arg(None, "and end with this one")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 2 <= self.columns <= 200:
+            raise UserError(f"--columns {self.columns} is out of range: 2 to 200")
+        if check_value(self.from_, "--from") == check_value(self.to, "--to"):
+            raise UserError(f"--from and --to are both {self.to:g}: nothing would change")
+
+
+class Layout(NamedTuple):
+    """What to draw: conditions (rows * columns, K), a seed for each picture, and the labels."""
+
+    conditions: Tensor
+    seeds: list[int]
+    top: list[str]
+    left: list[str]
+    title: str
+
+
+def person(names: Sequence[str], seed: int, wishes: dict[str, float]) -> np.ndarray:
+    """A plausible person (40,), drawn by the seed, who then gets all that was wished for. In CELEBA's order."""
+    values = sample_attributes(np.random.default_rng(seed), 1)[0].astype(float)
+    for name, value in wishes.items():
+        values = settle(values, name, value, frozenset(wishes))
+    return values
+
+
+def attribute_names(attr: Sequence[str], wishes: dict[str, float], names: Sequence[str]) -> list[str]:
+    """The attributes to change; UserError unless they are one or two, different, and not set to something as well."""
+    asked = [find_name(word.strip(), names) for part in attr for word in part.split(",")]
+    if len(asked) not in (1, 2):
+        raise UserError(f"--attr takes one attribute, or two for a board, not {len(asked)}; try --attr Eyeglasses")
+    if len(set(asked)) < len(asked):
+        raise UserError(f"contradictory: --attr {asked[0]} is given twice; name another one for a board")
+    for name in asked:
+        if name in wishes:
+            raise UserError(f"contradictory: {name} is in --attr, which changes it, and in --set, which holds it; keep one")
+    return asked
+
+
+def lay_out_faces(config: InterpolateConfig, names: tuple[str, ...]) -> Layout:
+    """A strip (a row for each person), or with two attributes a board of one person."""
+    wishes = parse_spec(config.set, names)
+    asked = attribute_names(config.attr, wishes, names)
+    values = np.linspace(config.from_, config.to, config.columns).tolist()
+    fixed = frozenset([*wishes, *asked])
+    vectors, seeds, left = [], [], []
+    if len(asked) == 1:
+        for seed in range(config.seed, config.seed + (config.n or 4)):
+            base = person(names, seed, wishes)
+            vectors += [settle(base, asked[0], value, fixed) for value in values]
+            seeds += [seed] * len(values)
+            left.append(f"seed {seed}")
+        title = asked[0]
+    else:
+        base = person(names, config.seed, wishes)
+        for down in values:
+            row = settle(base, asked[1], down, fixed)
+            vectors += [settle(row, asked[0], value, fixed) for value in values]
+            seeds += [config.seed] * len(values)
+            left.append(f"{down:+.2g}")
+        title = f"across: {asked[0]}, down: {asked[1]}"
+    order = [CELEBA.index(name) for name in names]
+    conditions = torch.tensor(np.stack(vectors)[:, order], dtype=torch.float32)
+    title += f" from {config.from_:+.2g} to {config.to:+.2g}" + (f"; {config.set}" if config.set else "")
+    return Layout(conditions, seeds, [f"{v:+.2g}" for v in values], left, title)
+
+
+def lay_out_digits(config: InterpolateConfig) -> Layout:
+    """Rows of different handwriting, each from one digit to the other."""
+    start, end = config.from_digit, config.to_digit
+    if start is None or end is None or start == end or not {start, end} <= set(range(10)):
+        raise UserError(f"--from-digit and --to-digit must be two different digits, not {start} and {end}")
+    vectors = one_hot([start, end])
+    mixed = [torch.lerp(vectors[0], vectors[1], weight) for weight in torch.linspace(0, 1, config.columns)]
+    rows = config.n or 4
+    seeds = [config.seed + row for row in range(rows) for _ in mixed]
+    left = [f"seed {config.seed + row}" for row in range(rows)]
+    top = [f"{float(v[end]):.2g}" for v in mixed]
+    top[0], top[-1] = str(start), str(end)
+    return Layout(torch.stack(mixed * rows), seeds, top, left, f"{start} to {end}")
+
+
+@cli.command
+def main(argv: Sequence[str] | None = None) -> int:
+    config = cli.parse(InterpolateConfig, argv, (__doc__ or "").splitlines()[0])
+    digits = config.from_digit is not None or config.to_digit is not None
+    if not digits and not config.attr:
+        raise UserError("say what to change: --attr Eyeglasses, or --from-digit 3 --to-digit 8")
+    if digits and (config.attr or config.set):
+        raise UserError("digits have no attributes: give --from-digit and --to-digit, or --attr and --set, not both")
+    from ddpm_faces import images
+    from ddpm_faces.checkpoint import require
+    from ddpm_faces.generation import generate
+
+    changed = f"{config.from_digit}-{config.to_digit}" if digits else "-".join(config.attr).replace(",", "-")
+    name = "".join(c if c.isalnum() or c in "-_" else "_" for c in changed)
+    path = images.check_path(config.out or Path("out") / f"interpolate-{name}.png")
+    model = config.load("mnist32" if digits else "celeba64")
+    require(model, "digits" if digits else "attributes")
+    layout = lay_out_digits(config) if digits else lay_out_faces(config, model.names)
+    options = config.options(model)
+    pictures = generate(model, layout.conditions, seed=layout.seeds, **options)
+
+    title = f"{layout.title}; {describe(model, options, config.seed)}"
+    zoom, columns = max(1, 128 // model.image_shape[1]), config.columns
+    strip = images.grid(pictures, columns, top=layout.top, left=layout.left, title=title, zoom=zoom)
+    images.save(strip, path)
+    print(f"{path}: {len(pictures)} pictures ({title})")
+    if config.gif:
+        frames = [
+            images.grid(pictures[i::columns], len(layout.left), top=layout.left, title=f"{layout.title}: {label}", zoom=zoom)
+            for i, label in enumerate(layout.top)
+        ]
+        animation = images.save_gif(frames, path.with_suffix(".gif"))
+        print(f"{animation}: the same as an animation")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

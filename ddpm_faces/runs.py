@@ -1,0 +1,121 @@
+"""A run's folder: what a training leaves behind, and how it is taken up again.
+
+config.json            every setting, versions, commit and command
+loss.csv, loss.png     the loss, averaged over the steps between two rows
+samples/               a grid of samples every so often, always from the same noise
+states/                the last two states, each with all that --resume needs
+model.safetensors      the averaged weights: what `--model RUN` loads
+tensorboard/           the same figures for TensorBoard
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import platform
+import subprocess
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+
+from torch import Tensor
+
+from ddpm_faces import checkpoint, files
+from ddpm_faces.errors import UserError
+
+COLUMNS = ("step", "images", "loss", "lr", "images_per_second")
+KEPT = 2  # states
+
+
+def describe_environment() -> dict:
+    """Versions, git commit, command line and machine, so that a run can be understood later."""
+    versions = {name: metadata.version(name) for name in ("torch", "torchvision", "diffusers", "accelerate", "numpy")}
+    try:
+        here = Path(__file__).resolve().parent
+        ask = ["git", "rev-parse", "HEAD"]
+        commit = subprocess.run(ask, cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        commit = "unknown"
+    started = time.strftime("%Y-%m-%d %H:%M:%S %z")
+    return {"versions": versions, "commit": commit, "command": sys.argv, "machine": platform.platform(), "started": started}
+
+
+def read_config(folder: Path) -> dict:
+    """The settings that a run was started with. Raises UserError."""
+    try:
+        return json.loads((folder / "config.json").read_text())["settings"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder} is not the folder of a run: no readable config.json in it ({error})") from None
+
+
+def write_config(folder: Path, settings: dict) -> None:
+    text = json.dumps({"settings": settings, **describe_environment()}, indent=1, default=str)
+    files.write(folder / "config.json", text.encode())
+
+
+def states(folder: Path) -> list[Path]:
+    """A run's saved states, newest first."""
+    return sorted((folder / "states").glob("step-*.safetensors"), reverse=True)
+
+
+def latest_state(folder: Path) -> tuple[dict[str, Tensor], checkpoint.Config, dict]:
+    """(tensors, config, progress) of the newest state that can be read. Raises UserError where there is none."""
+    problems = []
+    for path in states(folder):
+        try:
+            tensors, config, metadata_ = checkpoint.read(path)
+            return tensors, config, json.loads(metadata_["progress"])
+        except (UserError, KeyError, ValueError) as error:
+            problems.append(str(error))
+            print(f"ddpm_faces: {error}; trying the state before it", file=sys.stderr)
+    raise UserError(f"{folder} has no state to go on from{': ' + problems[0] if problems else ''}")
+
+
+def save_state(folder: Path, tensors: dict[str, Tensor], config: checkpoint.Config, progress: dict) -> Path:
+    """Write a state and, from its averaged weights, model.safetensors; older states than the last two go."""
+    name = f"step-{progress['step']:08d}.safetensors"
+    path = files.write(folder / "states" / name, checkpoint.encode(tensors, config, progress=json.dumps(progress)))
+    average = {name.removeprefix("ema."): t for name, t in tensors.items() if name.startswith("ema.")}
+    files.write(folder / "model.safetensors", checkpoint.encode(average, config))
+    for old in states(folder)[KEPT:]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def read_losses(folder: Path) -> list[dict[str, float]]:
+    """The rows of loss.csv, as far as they can be read."""
+    try:
+        with (folder / "loss.csv").open(newline="") as file:
+            return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def write_losses(folder: Path, rows: list[dict[str, float]]) -> None:
+    """loss.csv and its picture, with the smoothed curve that the eye wants."""
+    if not rows:
+        return
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, COLUMNS)
+    writer.writeheader()
+    writer.writerows(rows)
+    files.write(folder / "loss.csv", text.getvalue().encode())
+
+    from matplotlib.figure import Figure  # without pyplot: no window, no global state
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.add_subplot(xlabel="pictures seen", ylabel="noise prediction error (MSE)", yscale="log")
+    images, losses = [row["images"] for row in rows], [row["loss"] for row in rows]
+    smooth, average = [], losses[0]
+    for value in losses:
+        average += 0.1 * (value - average)
+        smooth.append(average)
+    axes.plot(images, losses, color="#b8cbe0", linewidth=1, label="each row of loss.csv")
+    axes.plot(images, smooth, color="#1f4e8c", linewidth=2, label="smoothed")
+    axes.grid(alpha=0.3, which="both")
+    axes.legend()
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=110)
+    files.write(folder / "loss.png", picture.getvalue())

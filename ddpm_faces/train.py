@@ -1,0 +1,273 @@
+"""`python -m ddpm_faces.train --data celeba --data-root FOLDER`: train a model, in a folder of its own.
+
+Ctrl-C, --max-minutes and --max-steps all stop with a saved state; `--resume RUN` goes on exactly there.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ddpm_faces import checkpoint, cli, runs
+from ddpm_faces.cli import arg
+from ddpm_faces.data import DATA, open_data
+from ddpm_faces.devices import find_device, training_precision
+from ddpm_faces.errors import UserError
+from ddpm_faces.training import Recipe, TrainState, train
+
+# What differs between the data sets; any flag overrides it.
+BY_DATA: dict[str, dict] = {
+    "celeba": {"preset": "celeba64", "flip": True, "epochs": 12.0},
+    "mnist": {"preset": "mnist32", "flip": False, "epochs": 10.0},
+    "toy": {"preset": "toy32", "flip": True, "epochs": 12.0},
+}
+# What a resumed run may not change, because the steps before it would not fit.
+FIXED = ("data", "preset", "crop", "unconditional", "embedding", "schedule", "schedule_steps", "batch_size", "seed", "flip")
+NOT_INHERITED = ("resume", "max_steps", "max_minutes", "out")
+LICENCES = {
+    "celeba": "CelebA: non-commercial research only (https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html)",
+    "mnist": "MNIST: CC BY-SA 3.0 (LeCun, Cortes, Burges)",
+    "toy": "procedural drawings, MIT",
+}
+
+
+@dataclass(kw_only=True)
+class TrainConfig(Recipe):
+    """The settings of a run: the recipe, and where and how long."""
+
+    data: str = arg("toy", "the data set", choices=DATA)
+    data_root: Path = arg(Path("data"), "folder that holds the data set")
+    preset: str = arg("toy32", "the network: toy32, mnist32, celeba64 (by default the data set's)")
+    crop: str = arg("center140", "CelebA's crop: center140, box128, center148")
+    unconditional: bool = arg(False, "no conditions at all: the report's baseline")
+    embedding: int = arg(32, "channels that the conditions become")
+    schedule: str = arg("cosine", "the noise schedule: cosine or linear")
+    schedule_steps: int = arg(1000, "steps of the noise schedule")
+    out: Path | None = arg(None, "the run's folder (default runs/PRESET)", metavar="FOLDER")
+    resume: Path | None = arg(None, "go on with the run in this folder", metavar="FOLDER")
+    max_steps: int | None = arg(None, "stop, saved, when this step is reached")
+    max_minutes: float | None = arg(None, "stop, saved, after so many minutes")
+    save_every: int = arg(250, "steps from one saved state to the next")
+    sample_every: int = arg(1000, "steps from one sample grid to the next; 0 for none")
+    log_every: int = arg(20, "steps from one row of the loss curve to the next")
+    device: str = arg("auto", "cpu, cuda, cuda:1, mps")
+    precision: str = arg("auto", "arithmetic: auto takes what the hardware does well", choices=("auto", "no", "bf16", "fp16"))
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.save_every < 1 or self.log_every < 1 or self.sample_every < 0:
+            raise UserError("--save-every and --log-every must be at least 1, --sample-every at least 0")
+
+    @property
+    def folder(self) -> Path:
+        return self.out or Path("runs") / (self.preset + ("-unconditional" if self.unconditional else ""))
+
+
+def settings_from(argv: Sequence[str] | None) -> TrainConfig:
+    """Flags over the resumed run's settings over the data set's defaults. Raises UserError on what cannot be resumed."""
+    said = cli.given(TrainConfig, argv, (__doc__ or "").splitlines()[0])
+    if "resume" not in said:
+        return TrainConfig(**{**BY_DATA[said.get("data", "toy")], **said})
+    folder = Path(said["resume"])
+    saved = {k: v for k, v in runs.read_config(folder).items() if k not in NOT_INHERITED}
+    for name in FIXED:
+        if name in said and said[name] != saved[name]:
+            raise UserError(f"--{name.replace('_', '-')} of a resumed run must stay {saved[name]}; for another start a new run")
+    try:
+        config = TrainConfig(**{**saved, **said, "out": folder})
+    except TypeError as error:
+        raise UserError(f"{folder}/config.json was written by another version of ddpm_faces ({error})") from None
+    config.data_root = Path(config.data_root)
+    return config
+
+
+def make_accelerator(config: TrainConfig):
+    """accelerate's Accelerator for the device and precision asked for, with TensorBoard as its tracker."""
+    import os
+
+    from accelerate import Accelerator
+
+    device = find_device(config.device)
+    if device.index is not None:
+        os.environ["ACCELERATE_TORCH_DEVICE"] = str(device)
+    precision = training_precision(device) if config.precision == "auto" else config.precision
+    if precision == "fp16" and device.type != "cuda":
+        raise UserError(f"fp16 overflows without loss scaling, which {device.type} has not: use --precision auto")
+    return Accelerator(
+        cpu=device.type == "cpu", mixed_precision=precision, log_with="tensorboard", project_dir=str(config.folder)
+    )
+
+
+class StopSignal:
+    """Turns Ctrl-C and SIGTERM into a flag that the loop reads between steps; a second Ctrl-C stops at once."""
+
+    def __init__(self):
+        self.received = 0
+        self.before = {}
+
+    def __enter__(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self.before[number] = signal.signal(number, self._handle)
+            except ValueError:  # not the main thread: a notebook's or a test's business
+                pass
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number, _frame):
+        if self.received:
+            raise KeyboardInterrupt
+        self.received = number
+
+
+def new_model_config(config: TrainConfig, store) -> checkpoint.Config:
+    """The checkpoint's description of a model for this data."""
+    from ddpm_faces.models.unet import PRESETS
+
+    if config.preset not in PRESETS:
+        raise UserError(f"no preset '{config.preset}': choose {', '.join(PRESETS)}")
+    height, width, channels = store.info["shape"][1:]
+    facts = {"data": config.data, "preset": config.preset, "licence": LICENCES[config.data], "guidance": 2.0}
+    if config.data == "celeba":
+        facts["crop"] = config.crop
+    return checkpoint.Config(
+        names=() if config.unconditional else store.names,
+        image=(channels, height, width),
+        embedding=config.embedding,
+        unet=dict(PRESETS[config.preset]),
+        schedule={"kind": config.schedule, "steps": config.schedule_steps},
+        facts=facts,
+    )
+
+
+@cli.command
+def main(argv: Sequence[str] | None = None) -> int:
+    config = settings_from(argv)
+    if config.resume is None and runs.states(config.folder):
+        raise UserError(f"{config.folder} already holds a run: --resume {config.folder} goes on with it, --out starts another")
+    accelerator = make_accelerator(config)
+    with accelerator.main_process_first():
+        store = open_data(config.data, config.data_root, "train", config.crop)
+    return run(config, accelerator, store)
+
+
+def run(config: TrainConfig, accelerator, store) -> int:
+    """Train until the end of the schedule or a reason to stop; returns the exit status (130 after Ctrl-C)."""
+    import torch
+    from tqdm import tqdm
+
+    total = config.total_steps(len(store))
+    torch.manual_seed(config.seed)
+    tensors: dict[str, torch.Tensor] | None = None
+    progress: dict = {"step": 0, "minutes": 0.0}
+    if config.resume is not None:
+        tensors, model_config, progress = runs.latest_state(config.folder)
+    else:
+        model_config = new_model_config(config, store)
+    network = model_config.network()
+    try:
+        state = TrainState.new(network, config, accelerator, total, tensors, progress["step"])
+    except (KeyError, RuntimeError) as error:
+        raise UserError(f"the state in {config.folder} does not fit this model: {error}") from None
+    count = sum(p.numel() for p in network.parameters())
+    main_process = accelerator.is_main_process
+    rows = [row for row in runs.read_losses(config.folder) if row["step"] <= state.step]
+    if main_process:
+        runs.write_config(config.folder, asdict(config))
+        accelerator.init_trackers("tensorboard")
+        print(
+            f"{config.folder}: {config.preset}, {count / 1e6:.2f}M parameters, {len(store):,} pictures, steps {state.step} to "
+            f"{total} of {config.batch_size} on {accelerator.device} ({accelerator.mixed_precision})"
+        )
+    started, minutes_before = time.monotonic(), progress["minutes"]
+    last_save, last_log, since, sum_loss = state.step, state.step, started, torch.zeros((), device=accelerator.device)
+
+    def minutes() -> float:
+        return minutes_before + (time.monotonic() - started) / 60
+
+    def save() -> None:
+        now = {"step": state.step, "images_seen": state.step * config.batch_size, "minutes": round(minutes(), 2)}
+        model_config.facts.update(now)
+        if main_process:
+            runs.write_losses(config.folder, rows)
+            runs.save_state(config.folder, state.tensors(), model_config, now)
+
+    bar = tqdm(total=total, initial=state.step, unit="step", disable=not main_process, dynamic_ncols=True)
+    with StopSignal() as stop:
+        for record in train(state, store, checkpoint.DiffusionModel(network, model_config).schedule, total):
+            sum_loss += record.loss
+            bar.update()
+            if record.step - last_log == config.log_every or record.step == total:
+                now, steps = time.monotonic(), record.step - last_log
+                mean = float(accelerator.reduce(sum_loss, "mean")) / steps
+                speed = steps * config.batch_size / (now - since)
+                row = (record.step, record.images_seen, round(mean, 6), round(record.lr, 8), round(speed, 1))
+                rows.append(dict(zip(runs.COLUMNS, row, strict=True)))
+                accelerator.log({"loss": mean, "lr": record.lr, "images_per_second": speed}, step=record.step)
+                bar.set_postfix(loss=f"{mean:.4f}", img_s=f"{speed:.0f}")
+                sum_loss, last_log, since = torch.zeros_like(sum_loss), record.step, now
+            reached = config.max_steps is not None and record.step >= config.max_steps
+            late = config.max_minutes is not None and time.monotonic() - started > 60 * config.max_minutes
+            ended = agreed(accelerator, record.step, bool(stop.received) or late) or reached
+            if config.sample_every and (record.step % config.sample_every == 0 or record.step == total) and main_process:
+                write_samples(config, checkpoint.DiffusionModel(state.ema.module, model_config), store, record.step)
+                since = time.monotonic()
+            if record.step - last_save == config.save_every or record.step == total or ended:
+                save()
+                last_save, since = record.step, time.monotonic()
+            if ended:
+                break
+    bar.close()
+    accelerator.end_training()
+    if main_process:
+        say_end(config, state.step, total, stop.received)
+    return {signal.SIGINT: 130, signal.SIGTERM: 143}.get(stop.received, 0)
+
+
+def agreed(accelerator, step: int, wish: bool) -> bool:
+    """Whether any process wishes to stop; several processes ask each other every ten steps, so that all stop together."""
+    if accelerator.num_processes == 1:
+        return wish
+    if step % 10:
+        return False
+    import torch
+
+    return bool(accelerator.reduce(torch.tensor(float(wish), device=accelerator.device), "sum") > 0)
+
+
+def write_samples(config: TrainConfig, model: checkpoint.DiffusionModel, store, step: int) -> None:
+    """samples/step-N.png: sixteen pictures from the averaged weights, the same noise and conditions every time."""
+    import torch
+
+    from ddpm_faces import images
+    from ddpm_faces.attributes import one_hot
+    from ddpm_faces.generation import generate
+
+    if model.config.kind == "digits":
+        conditions = one_hot([*range(10), *range(6)])
+    else:
+        conditions = torch.from_numpy(store.conditions[:16]).float()[:, : len(model.names)]
+    n = len(conditions)
+    pictures = generate(model, conditions if model.names else "", n, seed=0, guidance=model.config.facts["guidance"])
+    title = f"step {step}, {step * config.batch_size:,} pictures seen"
+    zoom = max(1, 128 // model.image_shape[1])
+    images.save(images.grid(pictures, 8, title=title, zoom=zoom), config.folder / "samples" / f"step-{step:08d}.png")
+
+
+def say_end(config: TrainConfig, step: int, total: int, received: int) -> None:
+    folder, rows = config.folder, runs.read_losses(config.folder)
+    loss = f", loss {rows[-1]['loss']:.4f}" if rows else ""
+    print(f"{folder}: step {step} of {total}{loss}; wrote model.safetensors, loss.csv, loss.png, samples/, states/ there")
+    if step < total:
+        print(f"{'stopped by a signal; ' if received else ''}go on with: python -m ddpm_faces.train --resume {folder}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""The training loop: noise a batch, predict the noise, step, and let a slow average of the weights (EMA) follow.
+
+    state = TrainState.new(network, Recipe(), accelerator, total_steps)
+    for record in train(state, store, schedule): ...
+
+Everything a step does is a function of the state and of (seed, step): which pictures, which noise, what is hidden. So a
+resumed run repeats bit for bit what an uninterrupted one does, and several processes share the batch of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from ddpm_faces.cli import arg
+from ddpm_faces.data.store import Store, batch_indices
+from ddpm_faces.diffusion.process import draw, loss
+from ddpm_faces.diffusion.schedule import Schedule
+from ddpm_faces.errors import UserError
+
+
+@dataclass(kw_only=True)
+class Recipe:
+    """How to train. The defaults are the report's (batch, Adam, both cosines), with guidance, EMA and clipping added."""
+
+    batch_size: int = arg(128, "pictures a step, over all processes together")
+    epochs: float = arg(12.0, "passes over the data; the learning rate's cosine ends with the last")
+    lr: float = arg(1e-3, "highest learning rate, after the warm-up")
+    warmup: int = arg(500, "steps in which the learning rate rises from 0 (at most a tenth of all)")
+    clip: float = arg(1.0, "largest norm of the gradient")
+    ema: float = arg(0.999, "decay of the averaged weights, smaller during the first steps")
+    p_null: float = arg(0.1, "probability that a whole condition is hidden, for guidance")
+    p_each: float = arg(0.5, "probability that single attributes are hidden, at a rate drawn for each picture")
+    flip: bool = arg(False, "mirror every other picture (the default for faces)")
+    seed: int = arg(0, "of weights, order and noise")
+
+    def __post_init__(self):
+        for name, low, high in (
+            ("batch_size", 1, 65536), ("epochs", 0, 1e6), ("lr", 0, 1), ("warmup", 0, 1e7), ("clip", 0, 1e6),
+            ("ema", 0, 1), ("p_null", 0, 1), ("p_each", 0, 1), ("seed", 0, 2**62),
+        ):  # fmt: skip
+            if not low <= getattr(self, name) <= high:
+                raise UserError(f"--{name.replace('_', '-')} {getattr(self, name)} is outside {low} .. {high:g}")
+
+    def total_steps(self, pictures: int) -> int:
+        return max(1, round(self.epochs * pictures / self.batch_size))
+
+
+class Record(NamedTuple):
+    """A finished step: its number (from 1), loss (a tensor: reading it waits for the device), learning rate, pictures seen."""
+
+    step: int
+    loss: Tensor
+    lr: float
+    images_seen: int
+
+
+@dataclass
+class TrainState:
+    """All that training changes, and the accelerator that it runs on."""
+
+    accelerator: object
+    recipe: Recipe
+    network: nn.Module  # the raw weights
+    ema: AveragedModel
+    adam: torch.optim.Adam
+    scheduler: torch.optim.lr_scheduler.LRScheduler
+    parallel: nn.Module  # network as accelerate wraps it: mixed precision, several processes
+    optimizer: object  # adam as accelerate wraps it
+    step: int = 0
+
+    @classmethod
+    def new(cls, network: nn.Module, recipe: Recipe, accelerator, total_steps: int, tensors=None, step: int = 0):
+        """A fresh state, or with `tensors` and `step` (see `tensors`) the one that was saved."""
+        from diffusers.optimization import get_cosine_schedule_with_warmup
+
+        network = network.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        ema = AveragedModel(network, multi_avg_fn=_average(recipe.ema))
+        adam = torch.optim.Adam(network.parameters(), lr=recipe.lr, fused=True)
+        if tensors is not None:
+            _restore(network, ema, adam, tensors, step)
+        for group in adam.param_groups:
+            group["initial_lr"] = recipe.lr
+        warmup = min(recipe.warmup, total_steps // 10)
+        scheduler = get_cosine_schedule_with_warmup(adam, warmup, total_steps, last_epoch=step - 1)
+        parallel, optimizer = accelerator.prepare(network, adam)
+        return cls(accelerator, recipe, network, ema, adam, scheduler, parallel, optimizer, step)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Weights, their average, and Adam's moments, by name, for a checkpoint."""
+        result = {f"model.{name}": t for name, t in self.network.state_dict().items()}
+        result |= {f"ema.{name}": t for name, t in self.ema.module.state_dict().items()}
+        for name, parameter in self.network.named_parameters():
+            for moment in ("exp_avg", "exp_avg_sq"):
+                result[f"{moment}.{name}"] = self.adam.state[parameter][moment]
+        return result
+
+
+def _average(most: float):
+    """EMA whose decay grows as (1 + n) / (10 + n), so that the first weights, which are noise, are soon forgotten."""
+
+    def update(averages, weights, n):
+        decay = min(most, (1 + int(n)) / (10 + int(n)))
+        torch._foreach_lerp_(averages, weights, 1 - decay)
+
+    return update
+
+
+def _restore(network: nn.Module, ema: AveragedModel, adam: torch.optim.Adam, tensors: dict[str, Tensor], step: int) -> None:
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+    network.load_state_dict(part("model."))
+    ema.module.load_state_dict(part("ema."))
+    ema.n_averaged.fill_(step)  # type: ignore[operator]
+    names = [name for name, _ in network.named_parameters()]
+    moments = {
+        i: {"step": torch.tensor(float(step))} | {m: tensors[f"{m}.{name}"] for m in ("exp_avg", "exp_avg_sq")}
+        for i, name in enumerate(names)
+    }
+    adam.load_state_dict({"state": moments, "param_groups": adam.state_dict()["param_groups"]})
+
+
+def train(state: TrainState, store: Store, schedule: Schedule, total_steps: int) -> Iterator[Record]:
+    """Step from state.step to total_steps; each Record comes after the optimiser and the average have moved.
+
+    Raises UserError where the batch cannot be shared among the processes.
+    """
+    recipe, accelerator = state.recipe, state.accelerator
+    batch, parts, rank = recipe.batch_size, accelerator.num_processes, accelerator.process_index  # type: ignore[attr-defined]
+    if batch % parts:
+        raise UserError(f"--batch-size {batch} cannot be shared by {parts} processes: use a multiple of {parts}")
+    mine = slice(rank * batch // parts, (rank + 1) * batch // parts)
+    device = accelerator.device  # type: ignore[attr-defined]
+    conditions: int = state.network.conditions  # type: ignore[assignment]
+    rng = torch.Generator(device)
+
+    while state.step < total_steps:
+        rng.manual_seed(int(np.random.SeedSequence([recipe.seed, state.step]).generate_state(1, np.uint64)[0] >> 1))
+        images, c = store.batch(batch_indices(len(store), batch, state.step, recipe.seed)[mine])
+        draws = draw(
+            torch.Size((batch, *images.shape[1:])), conditions, schedule, recipe.p_null, recipe.p_each, rng
+        )  # of the whole batch
+        draws = type(draws)(*(d[mine].contiguous(memory_format=_format(d)) for d in draws))
+        x0 = images.to(device, non_blocking=True).float() / 127.5 - 1  # (B, C, H, W) in [-1, 1]
+        if recipe.flip:
+            mirrored = torch.rand(batch, generator=rng, device=device)[mine] < 0.5
+            x0 = torch.where(mirrored[:, None, None, None], x0.flip(3), x0)
+        value = loss(state.parallel, x0, c.to(device)[:, :conditions], draws, schedule)
+
+        state.optimizer.zero_grad()  # type: ignore[attr-defined]
+        accelerator.backward(value)  # type: ignore[attr-defined]
+        accelerator.clip_grad_norm_(state.parallel.parameters(), recipe.clip)  # type: ignore[attr-defined]
+        lr = float(state.scheduler.get_last_lr()[0])
+        state.optimizer.step()  # type: ignore[attr-defined]
+        state.scheduler.step()
+        state.ema.update_parameters(state.network)
+        state.step += 1
+        yield Record(state.step, value.detach(), lr, state.step * batch)
+
+
+def _format(t: Tensor) -> torch.memory_format:
+    return torch.channels_last if t.ndim == 4 else torch.contiguous_format
