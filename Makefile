@@ -1,21 +1,59 @@
+# `make` lists the targets. DATA_ROOT= says where the data is, ARGS= goes to the command: make sample ARGS="--n 4 --seed 7"
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 PY := .venv/bin/python
+ROOT = $(if $(DATA_ROOT),--data-root $(DATA_ROOT))
 
 .venv/ready: setup.cfg constraints.txt
-	$(PYTHON) -m venv .venv
-	.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@echo "setting up .venv (torch and friends: a minute or two, some GB) ..."
+	@$(PYTHON) -m venv .venv || { echo "python's venv is missing: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
+	@.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev,fetch]"
 	@touch $@
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 18
 
 setup: .venv/ready  ## make .venv and install everything
+	@echo "ready: .venv; python is $(PY)"
 
-test: setup  ## run all tests
+demo: .venv/ready  ## train on toy faces for two minutes and show what comes out
+	@rm -rf runs/demo out/demo
+	$(PY) -m ddpm_faces.train --data toy --out runs/demo --batch-size 64 --epochs 4 --warmup 100 --max-minutes 6 --save-every 300
+	$(PY) -m ddpm_faces.sample --model runs/demo --set "Wearing_Hat" --n 8 --out out/demo/toy-samples.png
+	$(PY) -m ddpm_faces.interpolate --model runs/demo --attr Blond_Hair --out out/demo/toy-strip.png
+	$(PY) -m ddpm_faces.interpolate --attr Smiling --out out/demo/celeba-strip.png
+	@echo
+	@echo "the demo made:"
+	@echo "  runs/demo/loss.png         the loss curve (loss.csv: its numbers)"
+	@echo "  out/demo/toy-samples.png   toy faces with hats, from the model trained just now"
+	@echo "  out/demo/toy-strip.png     the same toy persons, becoming blond"
+	@echo "  out/demo/celeba-strip.png  the shipped CelebA model: the same persons, beginning to smile"
+
+train-celeba: .venv/ready  ## train on CelebA; fetches it unless DATA_ROOT=FOLDER has it
+	$(PY) -m ddpm_faces.train --data celeba --download $(ROOT) $(ARGS)
+
+train-mnist: .venv/ready  ## train on MNIST; fetches it unless DATA_ROOT=FOLDER has it
+	$(PY) -m ddpm_faces.train --data mnist --download $(ROOT) $(ARGS)
+
+train-toy: .venv/ready  ## train on the embedded toy faces
+	$(PY) -m ddpm_faces.train --data toy $(ROOT) $(ARGS)
+
+sample: .venv/ready  ## a grid of faces: make sample ARGS='--set "Smiling,-Male"'
+	$(PY) -m ddpm_faces.sample $(ARGS)
+
+interpolate: .venv/ready  ## a strip: make interpolate ARGS="--attr Smiling"
+	$(PY) -m ddpm_faces.interpolate $(or $(ARGS),--attr Eyeglasses)
+
+test: .venv/ready  ## run all tests
 	$(PY) -m pytest -q
+	@echo "all tests passed; nothing was written outside temporary folders"
 
-lint: setup  ## ruff and mypy
-	.venv/bin/ruff check . && .venv/bin/mypy ddpm_faces
+lint: .venv/ready  ## ruff and mypy
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy ddpm_faces
 
-.PHONY: help setup test lint
+clean:  ## remove what the commands made: out/ and caches; runs/ and .venv stay
+	rm -rf out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+.PHONY: help setup demo train-celeba train-mnist train-toy sample interpolate test lint clean

@@ -21,7 +21,7 @@ from ddpm_faces.models.conditioning import ConditionalUNet
 
 KEY = "ddpm_faces"  # of the metadata entry that holds the config
 FORMAT = 1
-PARTS = (1, 4096)  # least and most widths, levels and pixels that a config may name, so that no file asks for the moon
+LARGEST, MOST = 4096, 16  # width or side, and number of levels or blocks, so that no file asks for the moon
 
 
 @dataclass(frozen=True)
@@ -134,13 +134,16 @@ def parse_config(text: str, path: Path) -> Config:
         version = raw.pop("format")
         if version != FORMAT:
             raise UserError(f"{path} has format {version}; this ddpm_faces reads format {FORMAT}: update the package")
-        config = Config(**raw | {"names": tuple(raw["names"]), "image": tuple(raw["image"])})
+        unet = {name: tuple(v) if isinstance(v, list) else v for name, v in raw["unet"].items()}  # JSON has no tuples
+        config = Config(**raw | {"names": tuple(raw["names"]), "image": tuple(raw["image"]), "unet": unet})
         Schedule(**config.schedule)
         widths, image = config.unet["channels"], config.image
-        numbers = [*widths, *image, len(widths), config.unet["blocks"], config.unet["patch"], config.embedding]
-        if len(image) != 3 or not all(isinstance(n, int) and PARTS[0] <= n <= PARTS[1] for n in numbers):
+        sizes, counts = [*widths, *image, config.embedding], [len(widths), config.unet["blocks"], config.unet["patch"]]
+        in_range = all(isinstance(n, int) and 1 <= n <= LARGEST for n in sizes + counts) and max(counts) <= MOST
+        if len(image) != 3 or not in_range:
             raise ValueError("a size is out of range")
-        if not all(isinstance(name, str) for name in config.names) or len(set(config.names)) != len(config.names):
+        texts = isinstance(raw["names"], list) and all(isinstance(name, str) for name in config.names)
+        if not texts or len(set(config.names)) != len(config.names):
             raise ValueError("the names are not a list of different strings")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{path}: the description in it is damaged ({type(error).__name__}: {error})") from None

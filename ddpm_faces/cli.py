@@ -40,6 +40,7 @@ def given(settings: type, argv: Sequence[str] | None, description: str) -> dict[
     program = settings.__module__ if settings.__module__ != "__main__" else f"ddpm_faces.{sys.argv[0].split('/')[-1][:-3]}"
     parser = _Parser(f"python -m {program}", description=description, allow_abbrev=False, argument_default=argparse.SUPPRESS)
     hints = typing.get_type_hints(settings)
+    valued = []
     for f in dataclasses.fields(settings):
         if "help" not in f.metadata:
             continue
@@ -52,10 +53,22 @@ def given(settings: type, argv: Sequence[str] | None, description: str) -> dict[
             options["metavar"] = (
                 None if f.metadata["choices"] else f.metadata["metavar"] or f.name.rstrip("_").split("_")[-1].upper()
             )
+            valued.append(f"--{f.name}")
             if kind is tuple:  # given once, it may also be a list: --attr Smiling,Male
                 options["action"] = "append"
         parser.add_argument(f"--{f.name.rstrip('_').replace('_', '-')}", **options)
-    return vars(parser.parse_args(argv))
+    return vars(parser.parse_args(_join(sys.argv[1:] if argv is None else argv, valued)))
+
+
+def _join(argv: Sequence[str], valued: Sequence[str]) -> list[str]:
+    """Write `--set -Male` as `--set=-Male`: argparse would take what begins with a minus for another flag."""
+    joined: list[str] = []
+    for word in argv:
+        if joined and joined[-1] in valued and word.startswith("-") and not word.startswith("--"):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def _plain(hint: Any) -> type:

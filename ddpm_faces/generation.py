@@ -24,16 +24,16 @@ def to_conditions(model: DiffusionModel, condition: Condition, n: int | None = N
     through in turn until there are n. Raises UserError on what the model does not know.
     """
     if isinstance(condition, Tensor):
-        vectors = condition.float().reshape(-1, condition.shape[-1]) if condition.ndim else condition.float()[None, None]
-        if vectors.shape[1] != len(model.names):
-            raise UserError(f"a condition of {model.source} has {len(model.names)} entries, not {vectors.shape[1]}")
+        vectors = condition.float() if condition.ndim == 2 else condition.float()[None]
+        if vectors.ndim != 2 or vectors.shape[1] != len(model.names):
+            raise UserError(f"conditions of {model.source} are (N, {len(model.names)}), not {tuple(condition.shape)}")
         if not bool((vectors.abs() <= 1).all()):
             raise UserError("a condition's entries lie in [-1, 1]")
     elif isinstance(condition, Mapping) or (isinstance(condition, str) and model.config.kind != "digits"):
         values = parse_spec(condition, model.names) if isinstance(condition, str) and condition else dict(condition or {})
         if values or model.names:
             require(model, "attributes")
-        vectors = to_vector(values, model.names)[None]
+        vectors = to_vector(values, model.names)[None]  # (1, 0) for an unconditional model
     else:
         require(model, "digits")
         digits = parse_digits(condition) if isinstance(condition, str) else list(condition)

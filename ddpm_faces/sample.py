@@ -78,8 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     model = config.load("mnist32" if digits else "celeba64")
     if digits:
         require(model, "digits")
-        if config.set:
-            require(model, "attributes")
+    if config.set:
+        require(model, "attributes")
     if model.config.kind == "digits" and not digits and not config.set:
         digits = list(range(10))
     count = config.n or (4 * len(digits) if digits else 16)

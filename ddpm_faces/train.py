@@ -14,8 +14,9 @@ from pathlib import Path
 
 from ddpm_faces import checkpoint, cli, runs
 from ddpm_faces.cli import arg
-from ddpm_faces.data import DATA, open_data
+from ddpm_faces.data import DATA, fetch, open_data
 from ddpm_faces.devices import find_device, training_precision
+from ddpm_faces.diffusion.schedule import Schedule
 from ddpm_faces.errors import UserError
 from ddpm_faces.training import Recipe, TrainState, train
 
@@ -27,7 +28,7 @@ BY_DATA: dict[str, dict] = {
 }
 # What a resumed run may not change, because the steps before it would not fit.
 FIXED = ("data", "preset", "crop", "unconditional", "embedding", "schedule", "schedule_steps", "batch_size", "seed", "flip")
-NOT_INHERITED = ("resume", "max_steps", "max_minutes", "out")
+NOT_INHERITED = ("resume", "download", "max_steps", "max_minutes", "out")
 LICENCES = {
     "celeba": "CelebA: non-commercial research only (https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html)",
     "mnist": "MNIST: CC BY-SA 3.0 (LeCun, Cortes, Burges)",
@@ -41,6 +42,7 @@ class TrainConfig(Recipe):
 
     data: str = arg("toy", "the data set", choices=DATA)
     data_root: Path = arg(Path("data"), "folder that holds the data set")
+    download: bool = arg(False, "fetch the data set into --data-root if it is not there")
     preset: str = arg("toy32", "the network: toy32, mnist32, celeba64 (by default the data set's)")
     crop: str = arg("center140", "CelebA's crop: center140, box128, center148")
     unconditional: bool = arg(False, "no conditions at all: the report's baseline")
@@ -154,6 +156,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(f"{config.folder} already holds a run: --resume {config.folder} goes on with it, --out starts another")
     accelerator = make_accelerator(config)
     with accelerator.main_process_first():
+        if config.download and accelerator.is_local_main_process:
+            fetch(config.data, config.data_root)
         store = open_data(config.data, config.data_root, "train", config.crop)
     return run(config, accelerator, store)
 
@@ -171,6 +175,7 @@ def run(config: TrainConfig, accelerator, store) -> int:
         tensors, model_config, progress = runs.latest_state(config.folder)
     else:
         model_config = new_model_config(config, store)
+    schedule = Schedule(**model_config.schedule)
     network = model_config.network()
     try:
         state = TrainState.new(network, config, accelerator, total, tensors, progress["step"])
@@ -201,7 +206,7 @@ def run(config: TrainConfig, accelerator, store) -> int:
 
     bar = tqdm(total=total, initial=state.step, unit="step", disable=not main_process, dynamic_ncols=True)
     with StopSignal() as stop:
-        for record in train(state, store, checkpoint.DiffusionModel(network, model_config).schedule, total):
+        for record in train(state, store, schedule, total):
             sum_loss += record.loss
             bar.update()
             if record.step - last_log == config.log_every or record.step == total:

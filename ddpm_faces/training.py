@@ -119,11 +119,12 @@ def _restore(network: nn.Module, ema: AveragedModel, adam: torch.optim.Adam, ten
     network.load_state_dict(part("model."))
     ema.module.load_state_dict(part("ema."))
     ema.n_averaged.fill_(step)  # type: ignore[operator]
-    names = [name for name, _ in network.named_parameters()]
-    moments = {
-        i: {"step": torch.tensor(float(step))} | {m: tensors[f"{m}.{name}"] for m in ("exp_avg", "exp_avg_sq")}
-        for i, name in enumerate(names)
-    }
+    moments: dict[int, dict[str, Tensor]] = {}
+    for i, (name, parameter) in enumerate(network.named_parameters()):
+        moments[i] = {"step": torch.tensor(float(step))}
+        for moment in ("exp_avg", "exp_avg_sq"):
+            # laid out in memory as the parameter is: the fused Adam walks through both without looking at strides
+            moments[i][moment] = torch.empty_like(parameter).copy_(tensors[f"{moment}.{name}"]).detach()
     adam.load_state_dict({"state": moments, "param_groups": adam.state_dict()["param_groups"]})
 
 

@@ -10,6 +10,20 @@ from ddpm_faces.errors import UserError
 DATA = ("celeba", "mnist", "toy")
 
 
+def fetch(data: str, root: Path) -> None:
+    """Download the data set into root unless (part of) it is there. Raises UserError, with the ways to get it by hand."""
+    if data == "celeba":
+        from ddpm_faces.data import celeba, download
+
+        if not celeba.present(root):
+            download.fetch_celeba(root)
+    elif data == "mnist":
+        from ddpm_faces.data import mnist
+
+        if not mnist.find_files(root, "train"):
+            mnist.download(root)
+
+
 def open_data(data: str, root: str | Path | None = None, split: str = "train", crop: str = "center140", size: int = 0) -> Store:
     """The Store of "celeba" (needs root), "mnist" (needs root) or "toy" (made on the spot).
 

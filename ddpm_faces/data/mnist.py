@@ -58,7 +58,7 @@ def read(files: list[Path], split: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def download(root: Path) -> None:
-    """Fetch MNIST through torchvision. Raises UserError with the ways to get it."""
+    """Fetch MNIST (12 MB) into root through torchvision. Raises UserError with the ways to get it."""
     from torchvision.datasets import MNIST
 
     try:
@@ -72,13 +72,12 @@ def download(root: Path) -> None:
 def open_mnist(root: str | Path, split: str = "train") -> Store:
     """MNIST as a Store of (32, 32, 1) pictures and 10 conditions, the digit one-hot. "valid" is the test set too.
 
-    Downloads what is missing. Raises UserError where it cannot be had or is damaged.
+    Raises UserError where it is missing or damaged.
     """
     root, split = Path(root), "train" if split == "train" else "test"
     files = find_files(root, split)
     if not files:
-        download(root)
-        files = find_files(root, split)
+        raise UserError(f"no MNIST in {root}; --download fetches it, or {WAYS}")
     source = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
     facts = {"data": "mnist", "split": split, "size": 32, "source": source}
     loaded: list[tuple[np.ndarray, np.ndarray]] = []  # read when the first picture is asked for: not at all if the store exists

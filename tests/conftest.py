@@ -1,0 +1,89 @@
+"""What several tests need: small models with random weights, a small copy of "CelebA" made of toy faces, a cache of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ddpm_faces import checkpoint
+from ddpm_faces.attributes import CELEBA, DIGITS
+from ddpm_faces.checkpoint import Config, DiffusionModel
+from ddpm_faces.data.toyfaces import toy_face
+
+SMALL = {"channels": (16, 24), "attention": (1,), "blocks": 1, "patch": 2}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Stores go to a temporary folder: no test reads or writes the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DDPM_FACES_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def random_model(names: tuple[str, ...], image: tuple[int, int, int], seed: int = 0, **facts) -> DiffusionModel:
+    """An untrained small model, with noise in the layers that start at zero, so that nothing is trivially equal."""
+    torch.manual_seed(seed)
+    config = Config(names, image, embedding=8, unet=SMALL, facts=facts)
+    network = config.network()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if not parameter.any():
+                parameter.normal_(std=0.05)
+    return DiffusionModel(network.eval(), config)
+
+
+@pytest.fixture(scope="session")
+def face_model() -> DiffusionModel:
+    return random_model(CELEBA, (3, 16, 16), guidance=2.0)
+
+
+@pytest.fixture(scope="session")
+def digit_model() -> DiffusionModel:
+    return random_model(DIGITS, (1, 16, 16))
+
+
+@pytest.fixture(scope="session")
+def face_file(face_model, tmp_path_factory) -> str:
+    return str(checkpoint.save(tmp_path_factory.mktemp("models") / "faces.safetensors", face_model))
+
+
+@pytest.fixture(scope="session")
+def digit_file(digit_model, tmp_path_factory) -> str:
+    return str(checkpoint.save(tmp_path_factory.mktemp("models") / "digits.safetensors", digit_model))
+
+
+@pytest.fixture(scope="session")
+def unconditional_file(tmp_path_factory) -> str:
+    return str(checkpoint.save(tmp_path_factory.mktemp("models") / "plain.safetensors", random_model((), (3, 16, 16))))
+
+
+def write_celeba(root: Path, n: int = 12, width: int = 178) -> Path:
+    """A copy of CelebA in torchvision's layout, whose pictures 000001.jpg ... are toy faces on portrait canvases."""
+    folder = root / "celeba" / "img_align_celeba"
+    folder.mkdir(parents=True)
+    lines = [str(n), " ".join(CELEBA)]
+    for i in range(n):
+        picture, attributes = toy_face(i, width)
+        canvas = Image.new("RGB", (width, round(width * 218 / 178)), (200, 200, 200))
+        canvas.paste(Image.fromarray(picture), (0, (canvas.height - width) // 2))
+        canvas.save(folder / f"{i + 1:06d}.jpg", quality=95)
+        lines.append(" ".join([f"{i + 1:06d}.jpg", *(str(a) for a in attributes)]))
+    (root / "celeba" / "list_attr_celeba.txt").write_text("\n".join(lines) + "\n")
+    parts = [f"{i + 1:06d}.jpg {0 if i < n - 4 else 1 if i < n - 2 else 2}" for i in range(n)]
+    (root / "celeba" / "list_eval_partition.txt").write_text("\n".join(parts) + "\n")
+    return root
+
+
+@pytest.fixture
+def celeba(tmp_path) -> Path:
+    return write_celeba(tmp_path / "data")
+
+
+@pytest.fixture(scope="session")
+def toy_attributes() -> np.ndarray:
+    return np.stack([toy_face(i)[1] for i in range(8)])

@@ -1,0 +1,149 @@
+"""Checkpoints come back bit for bit, find themselves by name, and what is not a good one is refused without running it."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import random_model
+from safetensors.torch import load_file, save_file
+
+from ddpm_faces import checkpoint
+from ddpm_faces.attributes import CELEBA
+from ddpm_faces.errors import UserError
+
+
+def test_round_trip_is_bit_equal(face_model, tmp_path):
+    path = checkpoint.save(tmp_path / "m.safetensors", face_model)
+    loaded = checkpoint.load(path)
+    assert loaded.config == face_model.config and loaded.names == CELEBA and loaded.image_shape == (3, 16, 16)
+    for name, tensor in face_model.network.state_dict().items():
+        assert torch.equal(loaded.network.state_dict()[name], tensor), name
+    x, t, c = torch.randn(2, 3, 16, 16), torch.tensor([1, 900]), torch.ones(2, 40)
+    assert (loaded.network(x, t, c) - face_model.network(x, t, c)).abs().max() < 1e-5
+    assert list(tmp_path.iterdir()) == [path], "no temporary file stays"
+
+
+def test_only_weights_are_stored(face_file):
+    derived = [name for name in load_file(face_file) if "alpha" in name or "beta" in name or "frequencies" in name]
+    assert derived == []
+
+
+def test_half_precision_files_load_as_fp32(face_model, face_file, tmp_path):
+    half = {name: t.half() for name, t in load_file(face_file).items()}
+    path = tmp_path / "half.safetensors"
+    path.write_bytes(checkpoint.encode(half, face_model.config))
+    loaded = checkpoint.load(path).network.state_dict()
+    assert all(t.dtype == torch.float32 for t in loaded.values())
+    assert (loaded["embed.weight"] - face_model.network.embed.weight).abs().max() < 1e-3
+
+
+def test_a_runs_folder_is_a_model(face_model, tmp_path):
+    checkpoint.save(tmp_path / "model.safetensors", face_model)
+    assert checkpoint.load(tmp_path).names == CELEBA
+
+
+def test_shipped_models_are_what_the_card_says():
+    shipped = checkpoint.shipped()
+    assert set(shipped) == {"celeba64", "mnist32"}
+    faces, digits = checkpoint.load("celeba64"), checkpoint.load("mnist32")
+    assert faces.names == CELEBA and faces.image_shape == (3, 64, 64) and digits.image_shape == (1, 32, 32)
+    assert 1.6e6 <= sum(p.numel() for p in faces.network.parameters()) <= 2.0e6
+    for path in shipped.values():
+        assert path.stat().st_size < 8e6
+        facts = checkpoint.load(path).config.facts
+        assert facts["images_seen"] > 0 and facts["minutes"] > 0 and facts["licence"]
+
+
+def test_unknown_models_are_refused_with_the_known_names():
+    with pytest.raises(UserError, match=r"no model 'celeba65'.*celeba64"):
+        checkpoint.load("celeba65")
+
+
+class Bomb:
+    """Unpickling this would write a file."""
+
+    def __init__(self, path: Path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+def test_pickles_are_refused_and_not_run(tmp_path):
+    trace = tmp_path / "ran"
+    (tmp_path / "plain.safetensors").write_bytes(pickle.dumps(Bomb(trace)))
+    torch.save({"weights": Bomb(trace)}, tmp_path / "zipped.safetensors")
+    for name in ("plain", "zipped"):
+        with pytest.raises(UserError, match="pickle"):
+            checkpoint.load(tmp_path / f"{name}.safetensors")
+    assert not trace.exists()
+
+
+def test_truncated_empty_and_garbage_files_are_refused(face_file, tmp_path):
+    whole = Path(face_file).read_bytes()
+    for i, content in enumerate([whole[: len(whole) // 2], whole[:100], whole[:4], b"", b"x" * 1000, b"\xff" * 64]):
+        path = tmp_path / f"{i}.safetensors"
+        path.write_bytes(content)
+        with pytest.raises(UserError, match="truncated or not a safetensors"):
+            checkpoint.load(path)
+
+
+def change(face_file: str, tmp_path: Path, **changes) -> Path:
+    """A copy of the file whose config has these entries instead."""
+    tensors, _, metadata = checkpoint.read(Path(face_file))
+    config = json.loads(metadata[checkpoint.KEY])
+    config.update(changes)
+    path = tmp_path / "changed.safetensors"
+    save_file(tensors, path, {checkpoint.KEY: json.dumps(config)})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 99}, "update the package"),
+        ({"names": "Smiling"}, "damaged"),
+        ({"names": [*CELEBA[:39], "Male"]}, "damaged"),
+        ({"names": [*CELEBA, "Left_Handed"]}, "disagree at 'embed.weight'"),
+        ({"image": [3, 64]}, "damaged"),
+        ({"image": [3, 10**9, 64]}, "damaged"),
+        ({"embedding": -1}, "damaged"),
+        ({"schedule": {"kind": "cosine", "steps": 10**12}}, "no schedule"),
+        ({"schedule": {"kind": "cosine", "stepz": 10}}, "damaged"),
+        ({"unet": {"channels": [16, 24]}}, "damaged"),
+        ({"unet": {"channels": [4096] * 9, "attention": [1], "blocks": 4000, "patch": 1}}, "damaged"),
+        ({"unet": {"channels": [16, 24], "attention": [1], "blocks": 1, "patch": 2, "x": 1}}, "cannot be built"),
+        ({"unet": {"channels": [16, 32], "attention": [1], "blocks": 1, "patch": 2}}, "disagree"),
+        ({"surprise": 1}, "damaged"),
+    ],
+)
+def test_descriptions_that_do_not_fit_are_refused(face_file, tmp_path, changes, message):
+    with pytest.raises(UserError, match=message) as caught:
+        checkpoint.load(change(face_file, tmp_path, **changes))
+    assert "\n" not in str(caught.value)
+
+
+def test_foreign_files_and_diverged_weights_are_refused(face_model, face_file, tmp_path):
+    tensors = load_file(face_file)
+    save_file(tensors, tmp_path / "foreign.safetensors", {"format": "pt"})
+    with pytest.raises(UserError, match="not written by ddpm_faces"):
+        checkpoint.load(tmp_path / "foreign.safetensors")
+    tensors["embed.bias"][0] = float("nan")
+    (tmp_path / "nan.safetensors").write_bytes(checkpoint.encode(tensors, face_model.config))
+    with pytest.raises(UserError, match="NaN"):
+        checkpoint.load(tmp_path / "nan.safetensors")
+
+
+def test_attributes_of_a_digit_model_and_digits_of_a_face_model(face_model, digit_model):
+    checkpoint.require(face_model, "attributes")
+    checkpoint.require(digit_model, "digits")
+    with pytest.raises(UserError, match="knows no attributes"):
+        checkpoint.require(digit_model, "attributes")
+    with pytest.raises(UserError, match="knows no digits"):
+        checkpoint.require(face_model, "digits")
+    with pytest.raises(UserError, match="unconditional"):
+        checkpoint.require(random_model((), (3, 16, 16)), "digits")

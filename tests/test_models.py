@@ -1,0 +1,78 @@
+"""The U-Net and its conditions: shapes, sizes, and that the condition and the step really reach the output."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ddpm_faces.attributes import CELEBA
+from ddpm_faces.models.conditioning import ConditionalUNet
+from ddpm_faces.models.unet import PRESETS, Attention, UNet, time_embedding
+
+
+def count(network: torch.nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+@pytest.mark.parametrize(("preset", "size"), [("toy32", 32), ("mnist32", 32), ("celeba64", 64)])
+def test_presets_predict_noise_of_the_images_shape(preset, size):
+    network = UNet(3, 3, **PRESETS[preset])
+    out = network(torch.randn(2, 3, size, size), torch.tensor([0, 999]))
+    assert out.shape == (2, 3, size, size)
+    assert not out.any(), "the untrained network predicts zero, so the first loss is 1"
+
+
+def test_the_face_model_is_as_small_as_promised():
+    assert 1.6e6 <= count(ConditionalUNet(3, len(CELEBA), **PRESETS["celeba64"])) <= 2.0e6
+
+
+def test_the_condition_reaches_the_output(face_model):
+    x, t = torch.randn(2, 3, 16, 16), torch.tensor([5, 500])
+    c = torch.zeros(2, 40, requires_grad=True)
+    out = face_model.network(x, t, c)
+    (gradient,) = torch.autograd.grad(out.square().sum(), c)
+    assert (gradient.abs().amin(dim=0) > 1e-6).all(), "every one of the 40 attributes moves the output"
+    assert not torch.equal(out, face_model.network(x, t, torch.ones(2, 40)))
+
+
+def test_the_step_reaches_the_output(face_model):
+    x, c = torch.randn(1, 3, 16, 16), torch.zeros(1, 40)
+    outs = [face_model.network(x, torch.tensor([t]), c) for t in (0, 1, 999)]
+    assert not torch.allclose(outs[0], outs[1], atol=1e-5) and not torch.allclose(outs[0], outs[2], atol=1e-3)
+
+
+def test_a_null_condition_leaves_only_the_learned_bias(face_model):
+    embedded = face_model.network.embed(torch.zeros(1, 40))
+    assert torch.equal(embedded[0], face_model.network.embed.bias)
+
+
+def test_an_unconditional_model_has_no_embedding_and_ignores_conditions():
+    network = ConditionalUNet(3, 0, channels=(16,), attention=())
+    assert network.embed is None
+    out = network(torch.randn(1, 3, 8, 8), torch.tensor([3]), torch.zeros(1, 0))
+    assert out.shape == (1, 3, 8, 8)
+
+
+def test_attention_is_softmax_of_scaled_products():
+    torch.manual_seed(0)
+    layer = Attention(16, heads=2)
+    torch.nn.init.normal_(layer.out.weight)
+    x = torch.randn(1, 16, 2, 3)
+    q, k, v = layer.qkv(layer.norm(x)).reshape(3, 2, 8, 6)  # each (heads, channels, pixels)
+    weights = (q.transpose(1, 2) @ k / 8**0.5).softmax(dim=-1)  # Vaswani et al. 2017, (1)
+    expected = x + layer.out((weights @ v.transpose(1, 2)).transpose(1, 2).reshape(1, 16, 2, 3))
+    assert (layer(x) - expected).abs().max() < 1e-5
+
+
+def test_neighbouring_steps_have_different_embeddings():
+    table = time_embedding(torch.arange(1000), 32)
+    assert table.shape == (1000, 32)
+    assert torch.pdist(table).min() > 0.01
+
+
+def test_impossible_settings_are_refused():
+    for bad in ({"channels": (12,)}, {"channels": ()}, {"attention": (7,)}, {"blocks": 0}, {"patch": 0}):
+        with pytest.raises(ValueError):
+            UNet(3, 3, **bad)
+    with pytest.raises(ValueError, match="multiples of 8"):
+        UNet(3, 3)(torch.zeros(1, 3, 20, 20), torch.tensor([0]))

@@ -1,0 +1,106 @@
+"""The forward process, its inverse directions, the posterior, the loss and guidance, against their definitions."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from ddpm_faces.diffusion.guidance import guided
+from ddpm_faces.diffusion.process import Draws, add_noise, draw, eps_from_x0, loss, posterior, x0_from_eps
+from ddpm_faces.diffusion.schedule import Schedule
+from ddpm_faces.errors import UserError
+
+SCHEDULE = Schedule()
+
+
+def test_noising_in_one_leap_is_noising_step_by_step():
+    """q(x_t | x_0) in closed form has the mean and variance of t + 1 single steps q(x_t | x_{t-1}), DDPM (2)."""
+    for kind in ("cosine", "linear"):
+        schedule, mean, variance = Schedule(kind, 50), 1.0, 0.0
+        for t, beta in enumerate(schedule.beta.tolist()):
+            mean, variance = mean * math.sqrt(1 - beta), variance * (1 - beta) + beta
+            x0, one = torch.ones(1, 1, 1, 1), torch.tensor([t])
+            assert float(add_noise(x0, torch.zeros_like(x0), one, schedule)) == pytest.approx(mean, abs=1e-6)
+            assert float(add_noise(torch.zeros_like(x0), x0, one, schedule)) == pytest.approx(math.sqrt(variance), abs=1e-6)
+
+
+def test_x0_and_eps_turn_into_each_other():
+    torch.manual_seed(0)
+    x0, eps, t = torch.rand(4, 3, 8, 8) * 2 - 1, torch.randn(4, 3, 8, 8), torch.tensor([0, 10, 500, 900])
+    xt = add_noise(x0, eps, t, SCHEDULE)
+    assert (x0_from_eps(xt, eps, t, SCHEDULE) - x0).abs().max() < 1e-4
+    assert (eps_from_x0(xt, x0, t, SCHEDULE) - eps).abs().max() < 1e-4
+
+
+def test_posterior_is_bayes_rule():
+    """q(x_s | x_t, x_0) from its definition, the product of two Gaussians in x_s, for neighbours and for leaps."""
+    ab = SCHEDULE.alpha_bar
+    for t, s in ((500, 499), (500, 450), (999, 10), (1, 0)):
+        ab_t, ab_s = float(ab[t]), float(ab[s])
+        alpha = ab_t / ab_s
+        prior_precision, likelihood_precision = 1 / (1 - ab_s), alpha / (1 - alpha)
+        variance = 1 / (prior_precision + likelihood_precision)
+        xt, x0 = torch.full((1, 1, 1, 1), 0.7), torch.full((1, 1, 1, 1), -0.3)
+        mean = variance * (prior_precision * math.sqrt(ab_s) * -0.3 + math.sqrt(alpha) / (1 - alpha) * 0.7)
+        ours = posterior(xt, x0, ab_t, ab_s)
+        assert ours.variance == pytest.approx(variance, rel=1e-6)
+        assert float(ours.mean) == pytest.approx(mean, rel=1e-4, abs=1e-6)
+
+
+def test_every_step_is_trained_and_conditions_are_hidden_as_often_as_said():
+    rng = torch.Generator().manual_seed(0)
+    draws = draw(torch.Size((40_000, 1, 1, 1)), 40, Schedule(steps=100), p_null=0.1, p_each=0.5, rng=rng)
+    assert set(draws.t.tolist()) == set(range(100)), "the first and the last step too"
+    shown = draws.keep.mean(dim=1)
+    assert set(draws.keep.unique().tolist()) == {0, 1}
+    # wholly hidden: 10%, and what is left of the 45% hidden one by one at a rate r: the integral of r^40 is 1/41
+    assert float((shown == 0).float().mean()) == pytest.approx(0.1 + 0.45 / 41, abs=0.006)
+    assert float((shown == 1).float().mean()) == pytest.approx(0.45 + 0.45 / 41, abs=0.01)
+    assert float(draws.keep.mean()) == pytest.approx(0.9 * (0.5 + 0.5 * 0.5), abs=0.01)
+
+
+def test_loss_is_the_error_of_the_noise_and_hides_what_is_hidden():
+    torch.manual_seed(0)
+    x0, c = torch.zeros(2, 1, 4, 4), torch.tensor([[1.0, -1.0], [1.0, -1.0]])
+    draws = Draws(torch.tensor([3, 9]), torch.randn(2, 1, 4, 4), torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+    seen = []
+
+    def perfect(xt, t, c):
+        seen.append(c)
+        return draws.eps
+
+    assert loss(perfect, x0, c, draws, SCHEDULE) == 0
+    assert torch.equal(seen[0], torch.tensor([[1.0, 0.0], [0.0, -1.0]]))
+    zero = loss(lambda xt, t, c: torch.zeros_like(xt), x0, c, draws, SCHEDULE)
+    assert float(zero) == pytest.approx(float(draws.eps.square().mean()), rel=1e-6)
+
+
+def test_guidance_one_is_the_conditional_model_and_zero_the_null_model(face_model):
+    torch.manual_seed(0)
+    x, t, c = torch.randn(3, 3, 16, 16), torch.tensor([9, 99, 999]), torch.randn(3, 40).clamp(-1, 1)
+    conditional, null = face_model.network(x, t, c), face_model.network(x, t, torch.zeros_like(c))
+    assert (conditional - null).abs().max() > 1e-3, "otherwise this test proves nothing"
+    assert torch.equal(guided(face_model.network, c, 1)(x, t), conditional)
+    assert torch.equal(guided(face_model.network, c, 0)(x, t), null)
+    tripled = guided(face_model.network, c, 3)(x, t)
+    assert (tripled - (null + 3 * (conditional - null))).abs().max() < 1e-5
+    nearly = guided(face_model.network, c, 1.0001)(x, t)
+    assert (nearly - conditional).abs().max() < 1e-3, "the two-pass path agrees with the short cuts"
+
+
+def test_schedules_are_proper():
+    for kind in ("cosine", "linear"):
+        schedule = Schedule(kind, 200)
+        assert bool((schedule.alpha_bar.diff() < 0).all()) and 0 < float(schedule.alpha_bar[-1]) < 0.01
+        assert float(schedule.beta.min()) > 0 and float(schedule.beta.max()) < 1
+    assert SCHEDULE.timesteps(1000) == list(range(999, -1, -1))
+    assert SCHEDULE.timesteps(4) == [999, 749, 499, 249]
+    for bad in (0, 1001, -3):
+        with pytest.raises(UserError, match="--steps"):
+            SCHEDULE.timesteps(bad)
+    with pytest.raises(UserError, match="no schedule"):
+        Schedule("quadratic")
+    with pytest.raises(UserError, match="no schedule"):
+        Schedule("cosine", 1)

@@ -1,0 +1,140 @@
+"""`python -m ddpm_faces.train`: what a run leaves behind, that it resumes exactly, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from ddpm_faces import checkpoint, runs
+from ddpm_faces.train import main
+
+QUICK = ["--preset", "toy32", "--batch-size", "4", "--log-every", "2", "--device", "cpu", "--epochs", "1", "--save-every", "3"]
+
+
+def run(celeba: Path, out: Path, *more: str) -> int:
+    return main(["--data", "celeba", "--data-root", str(celeba), *QUICK, "--out", str(out), *more])
+
+
+def test_a_run_leaves_a_whole_folder(celeba, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert run(celeba, out, "--epochs", "3", "--sample-every", "4") == 0  # 8 pictures, 6 steps
+    assert "step 6 of 6" in capsys.readouterr().out
+    saved = json.loads((out / "config.json").read_text())
+    assert saved["settings"]["batch_size"] == 4 and saved["settings"]["flip"] is True
+    assert saved["versions"]["torch"] == torch.__version__.split("+")[0] and saved["command"] and saved["commit"]
+    assert [row["step"] for row in runs.read_losses(out)] == [2, 4, 6]
+    assert Image.open(out / "loss.png").size[0] > 300
+    assert {p.name for p in (out / "samples").iterdir()} == {"step-00000004.png", "step-00000006.png"}
+    assert [p.name for p in runs.states(out)] == ["step-00000006.safetensors", "step-00000003.safetensors"]
+    assert list((out / "tensorboard").rglob("events*"))
+    model = checkpoint.load(out)
+    assert model.image_shape == (3, 64, 64) and model.config.facts["crop"] == "center140"
+    assert model.config.facts["images_seen"] == 24
+
+
+def test_stopping_and_resuming_is_bit_equal(celeba, tmp_path, capsys):
+    """--max-steps, then --resume from the folder alone, gives the weights and the loss curve of an uninterrupted run."""
+    assert run(celeba, tmp_path / "whole", "--epochs", "4", "--sample-every", "0") == 0
+    assert run(celeba, tmp_path / "parts", "--epochs", "4", "--sample-every", "0", "--max-steps", "5") == 0
+    assert f"--resume {tmp_path / 'parts'}" in capsys.readouterr().out
+    assert main(["--resume", str(tmp_path / "parts")]) == 0
+    whole, parts = (runs.latest_state(tmp_path / name) for name in ("whole", "parts"))
+    assert whole[2]["step"] == parts[2]["step"] == 8
+    for name, tensor in whole[0].items():
+        assert torch.equal(parts[0][name], tensor), name
+
+
+def test_a_damaged_newest_state_gives_way_to_the_one_before(celeba, tmp_path, capsys):
+    run(celeba, tmp_path / "run", "--epochs", "3", "--sample-every", "0")
+    newest = runs.states(tmp_path / "run")[0]
+    newest.write_bytes(newest.read_bytes()[:1000])
+    assert main(["--resume", str(tmp_path / "run")]) == 0
+    assert "trying the state before it" in capsys.readouterr().err
+    assert runs.latest_state(tmp_path / "run")[2]["step"] == 6
+
+
+def test_max_minutes_ends_with_a_saved_state(celeba, tmp_path):
+    assert run(celeba, tmp_path / "run", "--epochs", "1000", "--sample-every", "0", "--max-minutes", "0.01") == 0
+    assert 1 <= runs.latest_state(tmp_path / "run")[2]["step"] < 2000
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_end_with_a_saved_state(celeba, tmp_path, number, status):
+    flags = ["--data", "celeba", "--data-root", str(celeba), *QUICK, "--epochs", "9999", "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ddpm_faces.train", *flags, "--sample-every", "0", "--save-every", "100000"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ,
+    )  # fmt: skip
+    while not (tmp_path / "run" / "tensorboard").exists() and process.poll() is None:
+        time.sleep(0.1)
+    time.sleep(2)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == status, err
+    assert "go on with" in out and "Traceback" not in err
+    assert runs.latest_state(tmp_path / "run")[2]["step"] >= 1
+
+
+def test_unconditional_and_digits_train_too(celeba, tmp_path):
+    assert run(celeba, tmp_path / "plain", "--unconditional", "--max-steps", "1") == 0
+    model = checkpoint.load(tmp_path / "plain")
+    assert model.config.kind == "unconditional" and model.names == ()
+
+
+def refuse(capsys, argv: list[str]) -> str:
+    """The one line that main prints when it refuses argv with status 2."""
+    assert main(argv) == 2
+    err = capsys.readouterr().err
+    lines = [line for line in err.splitlines() if line.strip()]
+    assert len(lines) == 1 and lines[0].startswith("ddpm_faces: ") and "Traceback" not in err
+    return lines[0]
+
+
+def test_bad_input_is_one_line_and_leaves_nothing(celeba, tmp_path, capsys):
+    base = ["--data", "celeba", "--data-root", str(celeba), *QUICK, "--out", str(tmp_path / "run")]
+    nowhere = ["--data", "celeba", "--data-root", str(tmp_path / "none"), "--out", str(tmp_path / "run")]
+    assert "ways to get it" in refuse(capsys, nowhere)
+    assert "no MNIST in" in refuse(capsys, ["--data", "mnist", *nowhere[2:]])
+    assert "no crop" in refuse(capsys, [*base, "--crop", "square"])
+    assert "no preset" in refuse(capsys, [*base, "--preset", "huge"])
+    assert "no schedule" in refuse(capsys, [*base, "--schedule", "sigmoid"])
+    assert "no device 'tpu'" in refuse(capsys, [*base, "--device", "tpu"])
+    assert "fp16" in refuse(capsys, [*base, "--precision", "fp16"])
+    assert "is outside" in refuse(capsys, [*base, "--batch-size", "0"])
+    assert "not the folder of a run" in refuse(capsys, ["--resume", str(tmp_path / "nothing")])
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_typo_in_a_flag_is_refused(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--bacth-size", "4"])
+    assert caught.value.code == 2 and len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_runs_are_not_overwritten_and_keep_their_nature(celeba, tmp_path, capsys):
+    out = tmp_path / "run"
+    run(celeba, out, "--max-steps", "1", "--sample-every", "0")
+    capsys.readouterr()
+    same = ["--data", "celeba", "--data-root", str(celeba), *QUICK, "--out", str(out)]
+    assert "already holds a run" in refuse(capsys, same)
+    assert "must stay 4" in refuse(capsys, ["--resume", str(out), "--batch-size", "8"])
+    assert "must stay celeba" in refuse(capsys, ["--resume", str(out), "--data", "toy"])
+    for path in runs.states(out):
+        path.unlink()
+    assert "no state to go on from" in refuse(capsys, ["--resume", str(out)])
+
+
+def test_a_folder_that_cannot_be_written(celeba, tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    assert "cannot write in" in refuse(
+        capsys, ["--data", "celeba", "--data-root", str(celeba), *QUICK, "--out", str(tmp_path / "file" / "run")]
+    )
