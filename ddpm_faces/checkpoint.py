@@ -40,7 +40,7 @@ class Config:
     facts: dict = field(default_factory=dict)
 
     def network(self) -> ConditionalUNet:
-        return ConditionalUNet(self.image[0], len(self.names), self.embedding, **self.unet)
+        return ConditionalUNet(self.image[0], len(self.names), self.embedding, Schedule(**self.schedule), **self.unet)
 
     @property
     def kind(self) -> str:

@@ -19,7 +19,7 @@ def test_presets_predict_noise_of_the_images_shape(preset, size):
     network = UNet(3, 3, **PRESETS[preset])
     out = network(torch.randn(2, 3, size, size), torch.tensor([0, 999]))
     assert out.shape == (2, 3, size, size)
-    assert not out.any(), "the untrained network predicts zero, so the first loss is 1"
+    assert not out.any(), "an untrained network predicts v = 0"
 
 
 def test_the_face_model_is_as_small_as_promised():

@@ -74,13 +74,13 @@ def test_records_follow_the_learning_rate_and_count(accelerator, store):
 
 
 def test_it_learns(accelerator, store):
-    """Predicting no noise has an error of 1; after 150 steps on 40 pictures more than half of the noise is found."""
+    """The untrained network (v = 0) has an error near 0.4; 150 steps on 40 pictures must halve it."""
     torch.manual_seed(0)
     state = TrainState.new(
         ConditionalUNet(3, 40, embedding=8, **SMALL), Recipe(batch_size=16, lr=3e-3, warmup=0), accelerator, 150
     )
     losses = [float(r.loss) for r in train(state, store, Schedule(), 150)]
-    assert np.mean(losses[:3]) > 0.9 and np.mean(losses[-30:]) < 0.5
+    assert np.mean(losses[:3]) > 0.35 and np.mean(losses[-30:]) < 0.2
 
 
 def test_the_average_follows_the_weights(accelerator, store):
