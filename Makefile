@@ -46,7 +46,7 @@ interpolate: .venv/ready  ## a strip: make interpolate ARGS="--attr Smiling"
 
 test: .venv/ready  ## run all tests
 	$(PY) -m pytest -q
-	@echo "all tests passed; nothing was written outside temporary folders"
+	@echo "all tests passed; what they made was in temporary folders and is gone"
 
 lint: .venv/ready  ## ruff and mypy
 	.venv/bin/ruff check .

@@ -114,8 +114,8 @@ def read(path: Path) -> tuple[dict[str, Tensor], Config, dict[str, str]]:
 
     try:
         with path.open("rb") as file:
-            start = file.read(2)
-        if start in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+            start = file.read(9)  # a safetensors file: eight bytes of length, then the opening brace of its JSON
+        if start[8:] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
             raise UserError(f"{path} is a pickle: loading one can run any code, so it is refused; give a .safetensors file")
         with safe_open(path, framework="pt") as opened:
             metadata = opened.metadata() or {}
@@ -142,6 +142,11 @@ def parse_config(text: str, path: Path) -> Config:
         in_range = all(isinstance(n, int) and 1 <= n <= LARGEST for n in sizes + counts) and max(counts) <= MOST
         if len(image) != 3 or not in_range:
             raise ValueError("a size is out of range")
+        grain = config.unet["patch"] * 2 ** (len(widths) - 1)
+        if any(side % grain for side in image[1:]) or image[0] not in (1, 3):
+            raise ValueError(f"pictures of shape {image}")
+        if not isinstance(config.facts, dict) or not isinstance(config.facts.get("guidance", 1.0), (int, float)):
+            raise ValueError("facts")
         texts = isinstance(raw["names"], list) and all(isinstance(name, str) for name in config.names)
         if not texts or len(set(config.names)) != len(config.names):
             raise ValueError("the names are not a list of different strings")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import errno
 import functools
 import sys
 import types
@@ -92,6 +93,11 @@ def command(main: Callable[[Sequence[str] | None], int | None]) -> Callable[...,
             return main(argv) or 0
         except UserError as error:
             print(f"ddpm_faces: {error}", file=sys.stderr)
+            return 2
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+                raise
+            print(f"ddpm_faces: {error}; nothing saved before is lost", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
             print("ddpm_faces: stopped", file=sys.stderr)

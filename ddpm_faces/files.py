@@ -16,7 +16,7 @@ def make_folder(folder: Path) -> Path:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise UserError(f"cannot write in {folder}: {error.strerror or error}; choose another folder with --out") from None
+        raise UserError(f"cannot write in {folder}: {error.strerror or error}; choose another folder") from None
     return folder
 
 

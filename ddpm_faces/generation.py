@@ -80,6 +80,8 @@ def generate(
     seeds = [seed + i for i in range(len(vectors))] if isinstance(seed, int) else list(seed)
     if len(seeds) != len(vectors):
         raise UserError(f"{len(seeds)} seeds for {len(vectors)} pictures")
+    if not seeds:
+        raise UserError("no picture is asked for: n is 0")
     if sampler not in SAMPLERS:
         raise UserError(f"no sampler '{sampler}': choose {', '.join(SAMPLERS)}")
     if batch_size < 1 or not all(0 <= s < 2**63 for s in seeds):

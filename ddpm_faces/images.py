@@ -85,7 +85,10 @@ def save(image: Image.Image, path: str | Path) -> Path:
     """Write a picture in the format of its name; UserError if it cannot be written or the format is unknown."""
     path = check_path(Path(path))
     buffer = io.BytesIO()
-    image.save(buffer, FORMATS[path.suffix.lower()])
+    try:
+        image.save(buffer, FORMATS[path.suffix.lower()])
+    except (OSError, ValueError) as error:  # too large for the format
+        raise UserError(f"{path}: a picture of {image.width}x{image.height} does not fit ({error}); use .png") from None
     return files.write(path, buffer.getvalue())
 
 

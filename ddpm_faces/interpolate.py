@@ -76,6 +76,8 @@ def attribute_names(attr: Sequence[str], wishes: dict[str, float], names: Sequen
 
 def lay_out_faces(config: InterpolateConfig, names: tuple[str, ...]) -> Layout:
     """A strip (a row for each person), or with two attributes a board of one person."""
+    if set(names) != set(CELEBA):
+        raise UserError("this model's attributes are not CelebA's 40, of which the persons of a strip are made: use `sample`")
     wishes = parse_spec(config.set, names)
     asked = attribute_names(config.attr, wishes, names)
     values = np.linspace(config.from_, config.to, config.columns).tolist()

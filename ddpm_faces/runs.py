@@ -45,7 +45,8 @@ def describe_environment() -> dict:
 def read_config(folder: Path) -> dict:
     """The settings that a run was started with. Raises UserError."""
     try:
-        return json.loads((folder / "config.json").read_text())["settings"]
+        settings = json.loads((folder / "config.json").read_text())["settings"]
+        return dict(settings)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder} is not the folder of a run: no readable config.json in it ({error})") from None
 
@@ -61,7 +62,7 @@ def states(folder: Path) -> list[Path]:
 
 
 def latest_state(folder: Path) -> tuple[dict[str, Tensor], checkpoint.Config, dict]:
-    """(tensors, config, progress) of the newest state that can be read. Raises UserError where there is none."""
+    """(tensors, model config, progress) of the newest state that can be read. Raises UserError where there is none."""
     problems = []
     for path in states(folder):
         try:
@@ -106,7 +107,7 @@ def write_losses(folder: Path, rows: list[dict[str, float]]) -> None:
     from matplotlib.figure import Figure  # without pyplot: no window, no global state
 
     figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.add_subplot(xlabel="pictures seen", ylabel="noise prediction error (MSE)", yscale="log")
+    axes = figure.add_subplot(xlabel="pictures seen", ylabel="loss (MSE of the noise, weighted over steps)", yscale="log")
     images, losses = [row["images"] for row in rows], [row["loss"] for row in rows]
     smooth, average = [], losses[0]
     for value in losses:

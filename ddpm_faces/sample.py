@@ -34,6 +34,8 @@ class Sampling:
     def __post_init__(self):
         if self.n is not None and not 1 <= self.n <= MOST:
             raise UserError(f"--n {self.n} is out of range: 1 to {MOST}")
+        if not 0 <= self.seed < 2**62:
+            raise UserError(f"--seed {self.seed} is out of range: 0 to 2^62")
 
     def load(self, fallback: str):
         """The DiffusionModel asked for, or the shipped one called `fallback`, on the device asked for."""
@@ -45,8 +47,8 @@ class Sampling:
 
     def options(self, model) -> dict:
         """Keyword arguments of `generate`."""
-        own = {"dpm": 20, "ddim": 50, "ddpm": model.schedule.steps}
-        steps = own[self.sampler] if self.steps is None else self.steps
+        own = {"dpm": 20, "ddim": 50, "ddpm": 1000}[self.sampler]
+        steps = min(own, model.schedule.steps) if self.steps is None else self.steps
         guidance = float(model.config.facts.get("guidance", 1.0)) if self.guidance is None else self.guidance
         return {
             "guidance": guidance, "sampler": self.sampler, "steps": steps, "batch_size": self.batch_size, "progress": True,

@@ -5,20 +5,23 @@ Ctrl-C, --max-minutes and --max-steps all stop with a saved state; `--resume RUN
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from ddpm_faces import checkpoint, cli, runs
 from ddpm_faces.cli import arg
 from ddpm_faces.data import DATA, fetch, open_data
+from ddpm_faces.data.store import fingerprint
 from ddpm_faces.devices import find_device, training_precision
 from ddpm_faces.diffusion.schedule import Schedule
 from ddpm_faces.errors import UserError
-from ddpm_faces.training import Recipe, TrainState, train
+from ddpm_faces.training import Recipe, Saved, TrainState, train
 
 # What differs between the data sets; any flag overrides it.
 BY_DATA: dict[str, dict] = {
@@ -27,7 +30,10 @@ BY_DATA: dict[str, dict] = {
     "toy": {"preset": "toy32", "flip": True, "epochs": 12.0},
 }
 # What a resumed run may not change, because the steps before it would not fit.
-FIXED = ("data", "preset", "crop", "unconditional", "embedding", "schedule", "schedule_steps", "batch_size", "seed", "flip")
+FIXED = (
+    *("data", "preset", "crop", "unconditional", "embedding", "schedule", "schedule_steps"),
+    *("batch_size", "seed", "flip", "weighting"),
+)
 NOT_INHERITED = ("resume", "download", "max_steps", "max_minutes", "out")
 LICENCES = {
     "celeba": "CelebA: non-commercial research only (https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html)",
@@ -63,6 +69,10 @@ class TrainConfig(Recipe):
         super().__post_init__()
         if self.save_every < 1 or self.log_every < 1 or self.sample_every < 0:
             raise UserError("--save-every and --log-every must be at least 1, --sample-every at least 0")
+        if not 1 <= self.embedding <= checkpoint.LARGEST:
+            raise UserError(f"--embedding {self.embedding} is outside 1 .. {checkpoint.LARGEST}")
+        if (self.max_steps is not None and self.max_steps < 1) or (self.max_minutes is not None and not self.max_minutes > 0):
+            raise UserError("--max-steps must be at least 1 and --max-minutes above 0")
 
     @property
     def folder(self) -> Path:
@@ -77,8 +87,9 @@ def settings_from(argv: Sequence[str] | None) -> TrainConfig:
     folder = Path(said["resume"])
     saved = {k: v for k, v in runs.read_config(folder).items() if k not in NOT_INHERITED}
     for name in FIXED:
-        if name in said and said[name] != saved[name]:
-            raise UserError(f"--{name.replace('_', '-')} of a resumed run must stay {saved[name]}; for another start a new run")
+        if name in said and said[name] != saved.get(name):
+            flag = f"--{name.replace('_', '-')}"
+            raise UserError(f"{flag} of a resumed run must stay {saved.get(name)}; for another start a new run")
     try:
         config = TrainConfig(**{**saved, **said, "out": folder})
     except TypeError as error:
@@ -92,6 +103,7 @@ def make_accelerator(config: TrainConfig):
     import os
 
     from accelerate import Accelerator
+    from accelerate.utils import InitProcessGroupKwargs
 
     device = find_device(config.device)
     if device.index is not None:
@@ -100,7 +112,11 @@ def make_accelerator(config: TrainConfig):
     if precision == "fp16" and device.type != "cuda":
         raise UserError(f"fp16 overflows without loss scaling, which {device.type} has not: use --precision auto")
     return Accelerator(
-        cpu=device.type == "cpu", mixed_precision=precision, log_with="tensorboard", project_dir=str(config.folder)
+        cpu=device.type == "cpu",
+        mixed_precision=precision,
+        log_with="tensorboard",
+        project_dir=str(config.folder),
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=6))],  # the others wait while one fetches and decodes
     )
 
 
@@ -137,6 +153,7 @@ def new_model_config(config: TrainConfig, store) -> checkpoint.Config:
         raise UserError(f"no preset '{config.preset}': choose {', '.join(PRESETS)}")
     height, width, channels = store.info["shape"][1:]
     facts = {"data": config.data, "preset": config.preset, "licence": LICENCES[config.data], "guidance": 2.0}
+    facts["weighting"] = config.weighting
     if config.data == "celeba":
         facts["crop"] = config.crop
     return checkpoint.Config(
@@ -155,7 +172,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if config.resume is None and runs.states(config.folder):
         raise UserError(f"{config.folder} already holds a run: --resume {config.folder} goes on with it, --out starts another")
     accelerator = make_accelerator(config)
-    with accelerator.main_process_first():
+    with accelerator.local_main_process_first():
         if config.download and accelerator.is_local_main_process:
             fetch(config.data, config.data_root)
         store = open_data(config.data, config.data_root, "train", config.crop)
@@ -169,16 +186,20 @@ def run(config: TrainConfig, accelerator, store) -> int:
 
     total = config.total_steps(len(store))
     torch.manual_seed(config.seed)
-    tensors: dict[str, torch.Tensor] | None = None
-    progress: dict = {"step": 0, "minutes": 0.0}
+    saved, model_config = None, None
+    progress: dict = {"minutes": 0.0, "pending": [0.0, 0], "data": data_facts(store)}
     if config.resume is not None:
         tensors, model_config, progress = runs.latest_state(config.folder)
-    else:
-        model_config = new_model_config(config, store)
+        saved = Saved(tensors, progress)
+        if progress["data"] != data_facts(store):
+            raise UserError(
+                f"{config.data_root} does not hold the pictures that {config.folder} was trained on: start a new run"
+            )
+    model_config = model_config or new_model_config(config, store)
     schedule = Schedule(**model_config.schedule)
     network = model_config.network()
     try:
-        state = TrainState.new(network, config, accelerator, total, tensors, progress["step"])
+        state = TrainState.new(network, config, accelerator, total, saved)
     except (KeyError, RuntimeError) as error:
         raise UserError(f"the state in {config.folder} does not fit this model: {error}") from None
     count = sum(p.numel() for p in network.parameters())
@@ -191,42 +212,53 @@ def run(config: TrainConfig, accelerator, store) -> int:
             f"{config.folder}: {config.preset}, {count / 1e6:.2f}M parameters, {len(store):,} pictures, steps {state.step} to "
             f"{total} of {config.batch_size} on {accelerator.device} ({accelerator.mixed_precision})"
         )
-    started, minutes_before = time.monotonic(), progress["minutes"]
-    last_save, last_log, since, sum_loss = state.step, state.step, started, torch.zeros((), device=accelerator.device)
+    until = total if config.max_steps is None else min(total, config.max_steps)
+    started = since = time.monotonic()
+    sum_loss, summed = torch.tensor(progress["pending"][0], device=accelerator.device), progress["pending"][1]
+    last_save = state.step
 
-    def minutes() -> float:
-        return minutes_before + (time.monotonic() - started) / 60
+    def summed_loss() -> float:
+        """Over the steps since the last row, on all processes. UserError if it is not a number: training has diverged."""
+        value = float(accelerator.reduce(sum_loss, "mean"))
+        if not math.isfinite(value):
+            raise UserError(
+                f"the loss became {value} before step {state.step}; the states in {config.folder / 'states'} are from before: "
+                f"--resume {config.folder} with a lower --lr or --precision no"
+            )
+        return value
 
     def save() -> None:
-        now = {"step": state.step, "images_seen": state.step * config.batch_size, "minutes": round(minutes(), 2)}
-        model_config.facts.update(now)
+        pending = [summed_loss(), summed]
+        minutes = progress["minutes"] + (time.monotonic() - started) / 60
+        data = state.save()
+        seen = {"step": state.step, "images_seen": state.step * config.batch_size, "minutes": round(minutes, 2)}
+        model_config.facts.update(seen)
         if main_process:
             runs.write_losses(config.folder, rows)
-            runs.save_state(config.folder, state.tensors(), model_config, now)
+            now = {**data.numbers, **seen, "pending": pending, "data": progress["data"]}
+            runs.save_state(config.folder, data.tensors, model_config, now)
 
     bar = tqdm(total=total, initial=state.step, unit="step", disable=not main_process, dynamic_ncols=True)
     with StopSignal() as stop:
-        for record in train(state, store, schedule, total):
-            sum_loss += record.loss
+        for record in train(state, store, schedule, until):
+            sum_loss, summed = sum_loss + record.loss, summed + 1
             bar.update()
-            if record.step - last_log == config.log_every or record.step == total:
-                now, steps = time.monotonic(), record.step - last_log
-                mean = float(accelerator.reduce(sum_loss, "mean")) / steps
-                speed = steps * config.batch_size / (now - since)
+            if record.step % config.log_every == 0 or record.step == total:
+                now, mean = time.monotonic(), summed_loss() / summed
+                speed = summed * config.batch_size / (now - since)
                 row = (record.step, record.images_seen, round(mean, 6), round(record.lr, 8), round(speed, 1))
                 rows.append(dict(zip(runs.COLUMNS, row, strict=True)))
                 accelerator.log({"loss": mean, "lr": record.lr, "images_per_second": speed}, step=record.step)
                 bar.set_postfix(loss=f"{mean:.4f}", img_s=f"{speed:.0f}")
-                sum_loss, last_log, since = torch.zeros_like(sum_loss), record.step, now
-            reached = config.max_steps is not None and record.step >= config.max_steps
+                sum_loss, summed, since = torch.zeros_like(sum_loss), 0, now
             late = config.max_minutes is not None and time.monotonic() - started > 60 * config.max_minutes
-            ended = agreed(accelerator, record.step, bool(stop.received) or late) or reached
+            ended = agreed(accelerator, record.step, bool(stop.received) or late) or record.step == until
+            if record.step - last_save >= config.save_every or ended:
+                save()
+                last_save = record.step
             if config.sample_every and (record.step % config.sample_every == 0 or record.step == total) and main_process:
                 write_samples(config, checkpoint.DiffusionModel(state.ema.module, model_config), store, record.step)
                 since = time.monotonic()
-            if record.step - last_save == config.save_every or record.step == total or ended:
-                save()
-                last_save, since = record.step, time.monotonic()
             if ended:
                 break
     bar.close()
@@ -234,6 +266,11 @@ def run(config: TrainConfig, accelerator, store) -> int:
     if main_process:
         say_end(config, state.step, total, stop.received)
     return {signal.SIGINT: 130, signal.SIGTERM: 143}.get(stop.received, 0)
+
+
+def data_facts(store) -> list:
+    """What a resumed run must find again: the store's fingerprint and its number of pictures."""
+    return [fingerprint(store.info["facts"]), len(store)]
 
 
 def agreed(accelerator, step: int, wish: bool) -> bool:
@@ -260,7 +297,8 @@ def write_samples(config: TrainConfig, model: checkpoint.DiffusionModel, store, 
     else:
         conditions = torch.from_numpy(store.conditions[:16]).float()[:, : len(model.names)]
     n = len(conditions)
-    pictures = generate(model, conditions if model.names else "", n, seed=0, guidance=model.config.facts["guidance"])
+    steps = min(20, model.schedule.steps)
+    pictures = generate(model, conditions if model.names else "", n, seed=0, steps=steps)
     title = f"step {step}, {step * config.batch_size:,} pictures seen"
     zoom = max(1, 128 // model.image_shape[1])
     images.save(images.grid(pictures, 8, title=title, zoom=zoom), config.folder / "samples" / f"step-{step:08d}.png")

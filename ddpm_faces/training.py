@@ -20,23 +20,25 @@ from torch.optim.swa_utils import AveragedModel
 
 from ddpm_faces.cli import arg
 from ddpm_faces.data.store import Store, batch_indices
-from ddpm_faces.diffusion.process import draw, loss
+from ddpm_faces.diffusion.process import WEIGHTINGS, draw, loss
 from ddpm_faces.diffusion.schedule import Schedule
 from ddpm_faces.errors import UserError
 
 
 @dataclass(kw_only=True)
 class Recipe:
-    """How to train. The defaults are the report's (batch, Adam, both cosines), with guidance, EMA and clipping added."""
+    """How to train. The defaults are the report's (batch, Adam at 1e-3, both cosines), with condition dropout, an average of
+    the weights, clipping and the weighting of the steps added."""
 
     batch_size: int = arg(128, "pictures a step, over all processes together")
     epochs: float = arg(12.0, "passes over the data; the learning rate's cosine ends with the last")
     lr: float = arg(1e-3, "highest learning rate, after the warm-up")
     warmup: int = arg(500, "steps in which the learning rate rises from 0 (at most a tenth of all)")
-    clip: float = arg(1.0, "largest norm of the gradient")
+    clip: float = arg(1.0, "largest norm of the gradient; 0 for no limit")
     ema: float = arg(0.999, "decay of the averaged weights, smaller during the first steps")
     p_null: float = arg(0.1, "probability that a whole condition is hidden, for guidance")
     p_each: float = arg(0.5, "probability that single attributes are hidden, at a rate drawn for each picture")
+    weighting: str = arg("snr+1", "how much each noise level counts: uniform (the DDPM paper's) or snr+1", choices=WEIGHTINGS)
     flip: bool = arg(False, "mirror every other picture (the default for faces)")
     seed: int = arg(0, "of weights, order and noise")
 
@@ -47,6 +49,8 @@ class Recipe:
         ):  # fmt: skip
             if not low <= getattr(self, name) <= high:
                 raise UserError(f"--{name.replace('_', '-')} {getattr(self, name)} is outside {low} .. {high:g}")
+        if self.weighting not in WEIGHTINGS:
+            raise UserError(f"no weighting '{self.weighting}': choose {', '.join(WEIGHTINGS)}")
 
     def total_steps(self, pictures: int) -> int:
         return max(1, round(self.epochs * pictures / self.batch_size))
@@ -59,6 +63,13 @@ class Record(NamedTuple):
     loss: Tensor
     lr: float
     images_seen: int
+
+
+class Saved(NamedTuple):
+    """A TrainState as plain data: tensors by name, and numbers that JSON can hold."""
+
+    tensors: dict[str, Tensor]
+    numbers: dict
 
 
 @dataclass
@@ -76,30 +87,36 @@ class TrainState:
     step: int = 0
 
     @classmethod
-    def new(cls, network: nn.Module, recipe: Recipe, accelerator, total_steps: int, tensors=None, step: int = 0):
-        """A fresh state, or with `tensors` and `step` (see `tensors`) the one that was saved."""
+    def new(cls, network: nn.Module, recipe: Recipe, accelerator, total_steps: int, saved: Saved | None = None):
+        """A fresh state, or the one that was saved (see `save`)."""
         from diffusers.optimization import get_cosine_schedule_with_warmup
 
         network = network.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         ema = AveragedModel(network, multi_avg_fn=_average(recipe.ema))
         adam = torch.optim.Adam(network.parameters(), lr=recipe.lr, fused=True)
-        if tensors is not None:
-            _restore(network, ema, adam, tensors, step)
+        if saved is not None:
+            _restore(network, ema, adam, saved)
+        step = saved.numbers["step"] if saved else 0
         for group in adam.param_groups:
             group["initial_lr"] = recipe.lr
         warmup = min(recipe.warmup, total_steps // 10)
         scheduler = get_cosine_schedule_with_warmup(adam, warmup, total_steps, last_epoch=step - 1)
         parallel, optimizer = accelerator.prepare(network, adam)
+        if saved is not None and accelerator.scaler is not None and saved.numbers["scaler"]:
+            accelerator.scaler.load_state_dict(saved.numbers["scaler"])
         return cls(accelerator, recipe, network, ema, adam, scheduler, parallel, optimizer, step)
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Weights, their average, and Adam's moments, by name, for a checkpoint."""
+    def save(self) -> Saved:
+        """Weights, their average, and Adam's moments, by name, and the few numbers besides: all that `new` needs."""
         result = {f"model.{name}": t for name, t in self.network.state_dict().items()}
         result |= {f"ema.{name}": t for name, t in self.ema.module.state_dict().items()}
         for name, parameter in self.network.named_parameters():
-            for moment in ("exp_avg", "exp_avg_sq"):
-                result[f"{moment}.{name}"] = self.adam.state[parameter][moment]
-        return result
+            for moment in ("exp_avg", "exp_avg_sq"):  # none yet if half precision has skipped every step so far
+                result[f"{moment}.{name}"] = self.adam.state[parameter].get(moment, torch.zeros_like(parameter))
+        moves = [int(values["step"]) for values in self.adam.state.values() if "step" in values]
+        scaler = self.accelerator.scaler  # type: ignore[attr-defined]
+        numbers = {"step": self.step, "adam_step": max(moves, default=0), "scaler": scaler.state_dict() if scaler else None}
+        return Saved(result, numbers)
 
 
 def _average(most: float):
@@ -112,16 +129,18 @@ def _average(most: float):
     return update
 
 
-def _restore(network: nn.Module, ema: AveragedModel, adam: torch.optim.Adam, tensors: dict[str, Tensor], step: int) -> None:
+def _restore(network: nn.Module, ema: AveragedModel, adam: torch.optim.Adam, saved: Saved) -> None:
+    tensors, numbers = saved
+
     def part(prefix: str) -> dict[str, Tensor]:
         return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
     network.load_state_dict(part("model."))
     ema.module.load_state_dict(part("ema."))
-    ema.n_averaged.fill_(step)  # type: ignore[operator]
+    ema.n_averaged.fill_(numbers["step"])  # type: ignore[operator]
     moments: dict[int, dict[str, Tensor]] = {}
     for i, (name, parameter) in enumerate(network.named_parameters()):
-        moments[i] = {"step": torch.tensor(float(step))}
+        moments[i] = {"step": torch.tensor(float(numbers["adam_step"]))}
         for moment in ("exp_avg", "exp_avg_sq"):
             # laid out in memory as the parameter is: the fused Adam walks through both without looking at strides
             moments[i][moment] = torch.empty_like(parameter).copy_(tensors[f"{moment}.{name}"]).detach()
@@ -153,11 +172,12 @@ def train(state: TrainState, store: Store, schedule: Schedule, total_steps: int)
         if recipe.flip:
             mirrored = torch.rand(batch, generator=rng, device=device)[mine] < 0.5
             x0 = torch.where(mirrored[:, None, None, None], x0.flip(3), x0)
-        value = loss(state.parallel, x0, c.to(device)[:, :conditions], draws, schedule)
+        value = loss(state.parallel, x0, c.to(device)[:, :conditions], draws, schedule, recipe.weighting)
 
         state.optimizer.zero_grad()  # type: ignore[attr-defined]
         accelerator.backward(value)  # type: ignore[attr-defined]
-        accelerator.clip_grad_norm_(state.parallel.parameters(), recipe.clip)  # type: ignore[attr-defined]
+        if recipe.clip:
+            accelerator.clip_grad_norm_(state.parallel.parameters(), recipe.clip)  # type: ignore[attr-defined]
         lr = float(state.scheduler.get_last_lr()[0])
         state.optimizer.step()  # type: ignore[attr-defined]
         state.scheduler.step()

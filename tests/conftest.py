@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -87,3 +89,17 @@ def celeba(tmp_path) -> Path:
 @pytest.fixture(scope="session")
 def toy_attributes() -> np.ndarray:
     return np.stack([toy_face(i)[1] for i in range(8)])
+
+
+def write_mnist(root: Path, n: int = 20, packed: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """MNIST's files (its IDX format) with random pictures; returns them and their labels."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (n, 28, 28), dtype=np.uint8), rng.integers(0, 10, n, dtype=np.uint8)
+    raw = root / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for prefix in ("train", "t10k"):
+        for name, data in (("images-idx3", images), ("labels-idx1", labels)):
+            content = struct.pack(f">{1 + data.ndim}i", 0x800 + data.ndim, *data.shape) + data.tobytes()
+            path = raw / f"{prefix}-{name}-ubyte"
+            path.with_suffix(".gz" if packed else "").write_bytes(gzip.compress(content) if packed else content)
+    return images, labels

@@ -119,6 +119,10 @@ def change(face_file: str, tmp_path: Path, **changes) -> Path:
         ({"unet": {"channels": [16, 24], "attention": [1], "blocks": 1, "patch": 2, "x": 1}}, "cannot be built"),
         ({"unet": {"channels": [16, 32], "attention": [1], "blocks": 1, "patch": 2}}, "disagree"),
         ({"surprise": 1}, "damaged"),
+        ({"image": [3, 50, 50]}, "damaged"),
+        ({"image": [2, 16, 16]}, "damaged"),
+        ({"facts": []}, "damaged"),
+        ({"facts": {"guidance": "much"}}, "damaged"),
     ],
 )
 def test_descriptions_that_do_not_fit_are_refused(face_file, tmp_path, changes, message):

@@ -57,6 +57,7 @@ def test_impossible_wishes_are_refused(face_model, digit_model):
         lambda: to_conditions(face_model, torch.zeros(3, 40), 2),
         lambda: generate(face_model, "", 2, seed=[1, 2, 3]),
         lambda: generate(face_model, "", 2, seed=-1),
+        lambda: generate(face_model, "", 0),
         lambda: generate(face_model, "", 2, steps=0),
         lambda: generate(face_model, "", 2, steps=1001),
         lambda: generate(face_model, "", 2, sampler="euler"),

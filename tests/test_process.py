@@ -71,10 +71,26 @@ def test_loss_is_the_error_of_the_noise_and_hides_what_is_hidden():
         seen.append(c)
         return draws.eps
 
-    assert loss(perfect, x0, c, draws, SCHEDULE) == 0
+    assert loss(perfect, x0, c, draws, SCHEDULE, "uniform") == 0
     assert torch.equal(seen[0], torch.tensor([[1.0, 0.0], [0.0, -1.0]]))
-    zero = loss(lambda xt, t, c: torch.zeros_like(xt), x0, c, draws, SCHEDULE)
+    zero = loss(lambda xt, t, c: torch.zeros_like(xt), x0, c, draws, SCHEDULE, "uniform")
     assert float(zero) == pytest.approx(float(draws.eps.square().mean()), rel=1e-6)
+
+
+def test_snr_plus_one_weighting_is_the_error_of_v():
+    """Salimans & Ho 2022: with v = sqrt(ab) eps - sqrt(1 - ab) x0, the weighted error of eps is the plain error of v."""
+    torch.manual_seed(0)
+    x0, guess = torch.rand(5, 3, 4, 4) * 2 - 1, torch.randn(5, 3, 4, 4)
+    draws = Draws(torch.tensor([0, 200, 500, 800, 990]), torch.randn(5, 3, 4, 4), torch.ones(5, 2))
+    xt = add_noise(x0, draws.eps, draws.t, SCHEDULE)
+    ab = SCHEDULE.alpha_bar[draws.t].float().view(-1, 1, 1, 1)
+
+    def v(eps):
+        return (eps - (1 - ab).sqrt() * xt) / ab.sqrt()
+
+    assert (v(draws.eps) - (ab.sqrt() * draws.eps - (1 - ab).sqrt() * x0)).abs().max() < 1e-4
+    ours = loss(lambda xt, t, c: guess, x0, torch.zeros(5, 2), draws, SCHEDULE, "snr+1")
+    assert float(ours) == pytest.approx(float((v(guess) - v(draws.eps)).square().mean()), rel=1e-4)
 
 
 def test_guidance_one_is_the_conditional_model_and_zero_the_null_model(face_model):

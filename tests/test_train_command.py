@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import write_mnist
 from PIL import Image
 
 from ddpm_faces import checkpoint, runs
+from ddpm_faces.data import open_data
 from ddpm_faces.train import main
 
 QUICK = ["--preset", "toy32", "--batch-size", "4", "--log-every", "2", "--device", "cpu", "--epochs", "1", "--save-every", "3"]
@@ -49,6 +51,8 @@ def test_stopping_and_resuming_is_bit_equal(celeba, tmp_path, capsys):
     assert main(["--resume", str(tmp_path / "parts")]) == 0
     whole, parts = (runs.latest_state(tmp_path / name) for name in ("whole", "parts"))
     assert whole[2]["step"] == parts[2]["step"] == 8
+    curves = [[(r["step"], r["loss"], r["lr"]) for r in runs.read_losses(tmp_path / name)] for name in ("whole", "parts")]
+    assert curves[0] == curves[1] and [step for step, *_ in curves[0]] == [2, 4, 6, 8]
     for name, tensor in whole[0].items():
         assert torch.equal(parts[0][name], tensor), name
 
@@ -84,10 +88,37 @@ def test_signals_end_with_a_saved_state(celeba, tmp_path, number, status):
     assert runs.latest_state(tmp_path / "run")[2]["step"] >= 1
 
 
-def test_unconditional_and_digits_train_too(celeba, tmp_path):
+def test_the_unconditional_baseline_trains(celeba, tmp_path):
     assert run(celeba, tmp_path / "plain", "--unconditional", "--max-steps", "1") == 0
     model = checkpoint.load(tmp_path / "plain")
     assert model.config.kind == "unconditional" and model.names == ()
+
+
+def test_digits_train_and_a_short_schedule_is_sampled(tmp_path):
+    write_mnist(tmp_path)
+    flags = ["--data", "mnist", "--data-root", str(tmp_path), *QUICK, "--sample-every", "2", "--max-steps", "2"]
+    assert main([*flags, "--out", str(tmp_path / "run"), "--schedule-steps", "10"]) == 0
+    assert checkpoint.load(tmp_path / "run").config.kind == "digits"
+    assert (tmp_path / "run" / "samples" / "step-00000002.png").exists()
+
+
+def test_a_diverged_run_says_so_and_keeps_the_states_before(celeba, tmp_path, capsys):
+    out = tmp_path / "run"
+    run(celeba, out, "--epochs", "50", "--sample-every", "0", "--max-steps", "3")
+    before = runs.latest_state(out)
+    capsys.readouterr()
+    assert main(["--resume", str(out), "--lr", "1", "--clip", "0", "--max-steps", "90"]) == 2
+    assert "the loss became" in capsys.readouterr().err
+    after = runs.latest_state(out)
+    assert all(bool(t.isfinite().all()) for t in after[0].values()) and after[2]["step"] >= before[2]["step"]
+
+
+def test_other_pictures_are_not_resumed_on(celeba, tmp_path, capsys):
+    run(celeba, tmp_path / "run", "--max-steps", "1", "--sample-every", "0")
+    (celeba / "celeba/img_align_celeba/000001.jpg").unlink()
+    open_data("celeba", celeba)  # decoded now, so that what is printed below is the refusal alone
+    capsys.readouterr()
+    assert "does not hold the pictures" in refuse(capsys, ["--resume", str(tmp_path / "run")])
 
 
 def refuse(capsys, argv: list[str]) -> str:
@@ -111,6 +142,8 @@ def test_bad_input_is_one_line_and_leaves_nothing(celeba, tmp_path, capsys):
     assert "fp16" in refuse(capsys, [*base, "--precision", "fp16"])
     assert "is outside" in refuse(capsys, [*base, "--batch-size", "0"])
     assert "not the folder of a run" in refuse(capsys, ["--resume", str(tmp_path / "nothing")])
+    assert "--embedding" in refuse(capsys, [*base, "--embedding", "0"])
+    assert "--max-steps" in refuse(capsys, [*base, "--max-steps", "0"])
     assert not (tmp_path / "run").exists()
 
 

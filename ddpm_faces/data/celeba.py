@@ -47,9 +47,8 @@ def find_files(root: Path) -> tuple[Path, Path, Path | None]:
     attributes = _find(root, ("list_attr_celeba.txt", "list_attr_celeba.csv"), folder=False)
     if images is None or attributes is None:
         lacks = " and ".join(n for n, p in (("img_align_celeba/", images), ("list_attr_celeba.txt|csv", attributes)) if not p)
-        raise UserError(
-            f"no CelebA in {root}: {lacks} not found there; --download fetches it; other {WAYS}; then --data-root FOLDER"
-        )
+        hint = "" if images or attributes else "--download fetches it; other "
+        raise UserError(f"no CelebA in {root}: {lacks} not found there; {hint}{WAYS}; then --data-root FOLDER")
     nested = images / "img_align_celeba"  # as Kaggle's archive unpacks
     partition = _find(root, ("list_eval_partition.txt", "list_eval_partition.csv"), folder=False)
     return (nested if nested.is_dir() else images), attributes, partition

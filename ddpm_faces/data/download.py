@@ -22,6 +22,8 @@ HUB = "flwrlabs/celeba"
 def fetch_celeba(root: Path) -> None:
     """Bring CelebA into root/celeba by the first route that works. Raises UserError, with the other ways, if none does."""
     files.make_folder(root)
+    if (root / "celeba").exists():
+        raise UserError(f"{root / 'celeba'} is there but has no CelebA in it: remove it, or fetch into another --data-root")
     problems = []
     for name, route in (("Google Drive", from_drive), ("the Hugging Face hub", from_hub)):
         print(f"fetching CelebA (1.4 GB) from {name} into {root} ...", flush=True)
@@ -31,9 +33,8 @@ def fetch_celeba(root: Path) -> None:
             problems.append(f'{name}: needs {error.name}, pip install "ddpm_faces[fetch]"')
         except Exception as error:  # whatever the network libraries raise, the next route may still work
             problems.append(f"{name}: {(str(error) or type(error).__name__).splitlines()[0][:120]}")
-    for folder in (root / "celeba", root):  # what the attempts made
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+    if not any(root.iterdir()):
+        root.rmdir()
     raise UserError(f"CelebA could not be fetched ({'; '.join(problems)}); {WAYS}; then --data-root FOLDER")
 
 
@@ -42,7 +43,9 @@ def from_drive(root: Path) -> None:
     import gdown  # noqa: F401 (torchvision's need, asked for here to be named if it lacks)
     from torchvision.datasets import CelebA
 
-    CelebA(str(root), split="all", target_type="attr", download=True)
+    with tempfile.TemporaryDirectory(prefix="celeba.partial-", dir=root) as partial:
+        CelebA(partial, split="all", target_type="attr", download=True)
+        (Path(partial) / "celeba").rename(root / "celeba")
 
 
 def from_hub(root: Path) -> None:
@@ -88,8 +91,6 @@ def unpack_parquet(shards: Mapping[str, Sequence[Path]], target: Path) -> int:
         heading = [str(number), " ".join(CELEBA)]
         (partial / "list_attr_celeba.txt").write_text("\n".join([*heading, *attributes, ""]))
         (partial / "list_eval_partition.txt").write_text("\n".join([*partition, ""]))
-        if target.exists() and not any(target.iterdir()):
-            target.rmdir()
         partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

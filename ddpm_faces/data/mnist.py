@@ -64,8 +64,8 @@ def download(root: Path) -> None:
     try:
         root.mkdir(parents=True, exist_ok=True)
         MNIST(str(root), download=True)
-    except (OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # whatever the network library raises
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"no MNIST in {root}, and it could not be downloaded ({reason}); {WAYS}") from None
 
 

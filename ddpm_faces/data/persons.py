@@ -91,5 +91,6 @@ def settle(values: np.ndarray, name: str, value: float, fixed: frozenset[str] = 
             if mine.removeprefix("-") == name and rival not in fixed:
                 strength = -value if mine.startswith("-") else value
                 sign, at = (-1 if other.startswith("-") else 1), CELEBA.index(rival)
-                values[at] = sign * min(sign * values[at], -strength)
+                if sign * values[at] > -strength:
+                    values = settle(values, rival, -sign * strength, fixed | {name})  # whose own rivals may give way in turn
     return values

@@ -86,10 +86,9 @@ def build(
     """Open the store that these facts describe, making it first if need be.
 
     name: begins the folder's name. shape: (H, W, C) of a picture. items: what to decode, or a function that tells, called
-    only if the store must be made; decode(item) gives a picture (H, W, C) uint8 and its conditions (K,), or raises
-    OSError, ValueError or SyntaxError (Pillow's answers to damage), upon which the item is skipped and named. Nothing
-    half-made is ever left under the final name. Raises UserError where no picture is left, the disk is full or the folder
-    cannot be written.
+    only if the store must be made; decode(item) gives a picture (H, W, C) uint8 and its conditions (K,), or raises, upon
+    which the item is skipped and named. Nothing half-made is ever left under the final name. Raises UserError where no
+    picture is left, the disk is full or the folder cannot be written.
     """
     folder = cache_root() / f"{name}-{fingerprint(facts)}"
     if (folder / "store.json").is_file():
@@ -106,6 +105,8 @@ def build(
             raise UserError(f"{name}: none of {len(items)} pictures could be read; first: {'; '.join(skipped[:1])}")
         info = {"shape": [count, *shape], "names": list(names), "facts": facts, "skipped": skipped}
         (partial / "store.json").write_text(json.dumps(info, indent=1))
+        if (folder / "store.json").is_file():  # another process was faster
+            return Store(folder)
         shutil.rmtree(folder, ignore_errors=True)  # an older one without its store.json: an interrupted copy, say
         partial.rename(folder)
     except OSError as error:
@@ -124,7 +125,9 @@ def _decode_all(folder: Path, name: str, names: Sequence[str], items: Sequence, 
     def attempt(item):
         try:
             return decode(item)
-        except (OSError, ValueError, SyntaxError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # Pillow answers damage with many kinds, decompression bombs among them
             return f"{item}: {error}"
 
     skipped: list[str] = []

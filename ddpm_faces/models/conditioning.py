@@ -23,7 +23,7 @@ class ConditionalUNet(nn.Module):
     noisy x is at t. The rest goes to UNet.
 
     The U-Net's output is v of Salimans & Ho 2022 (section 4): eps = sqrt(1 - alpha_bar) x + sqrt(alpha_bar) v. At the
-    noisiest steps x is nearly all noise, and the image that eps implies has eps' error divided by sqrt(alpha_bar), 0.007
+    noisiest steps x is nearly all noise, and the image that eps implies has eps' error divided by sqrt(alpha_bar), 5e-5
     at the last: a network that must copy x to predict eps, and is 1% off, tints the whole picture. Here the copy is exact.
     """
 
