@@ -123,5 +123,5 @@ def test_the_unconditional_baseline_trains_with_the_same_code(accelerator, store
     "bad", [{"batch_size": 0}, {"lr": -1}, {"p_null": 1.5}, {"ema": 2}, {"epochs": -3}, {"seed": -1}, {"weighting": "snr"}]
 )
 def test_recipes_out_of_range_are_refused(bad):
-    with pytest.raises(UserError, match="is outside|no weighting"):
+    with pytest.raises(UserError, match=r"is outside|no weighting"):
         Recipe(**bad)
