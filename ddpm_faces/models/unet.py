@@ -114,7 +114,7 @@ class UNet(nn.Module):
         if any(not 0 <= level < len(channels) for level in attention) or blocks < 1 or patch < 1:
             raise ValueError(f"attention {attention}, blocks {blocks}, patch {patch} do not fit {len(channels)} levels")
         self.patch, self.divisor, self.base = patch, patch * 2 ** (len(channels) - 1), channels[0]
-        time_width = 2 * self.base
+        time_width = self.time_width = 2 * self.base
         self.time = nn.Sequential(nn.Linear(self.base, time_width), nn.SiLU(), nn.Linear(time_width, time_width))
         self.enter = nn.Conv2d(in_channels * patch**2, self.base, 3, padding=1)
 
@@ -149,10 +149,13 @@ class UNet(nn.Module):
         nn.init.zeros_(self.exit.weight)  # the first prediction is zero noise: loss 1, whatever the width
         nn.init.zeros_(self.exit.bias)  # type: ignore[arg-type]
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, extra: Tensor | None = None) -> Tensor:
+        """x (B, C_in, H, W), t (B,); extra (B, time_width), if given, joins the time embedding -> (B, C_out, H, W)."""
         if x.shape[2] % self.divisor or x.shape[3] % self.divisor:
             raise ValueError(f"image sides {tuple(x.shape[2:])} must be multiples of {self.divisor}")
-        temb = self.time(time_embedding(t, self.base))  # (B, 2 * base)
+        temb = self.time(time_embedding(t, self.base))  # (B, time_width)
+        if extra is not None:
+            temb = temb + extra
         h = self.enter(F.pixel_unshuffle(x, self.patch))  # (B, base, H/patch, W/patch)
         skips = [h]
         for level, stage in enumerate(self.down):
