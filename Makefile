@@ -11,7 +11,7 @@ ROOT = $(if $(DATA_ROOT),--data-root $(DATA_ROOT))
 	@touch $@
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 18
+	@awk -F ':.*## ' '/^[a-z-]+:.*##/ {printf "%-17s %s\n", $$1, $$2}' Makefile
 
 setup: .venv/ready  ## make .venv and install everything
 	@echo "ready: .venv; python is $(PY)"

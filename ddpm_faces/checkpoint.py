@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ddpm_faces import files
 from ddpm_faces.attributes import DIGITS
+from ddpm_faces.devices import find_device
 from ddpm_faces.diffusion.schedule import Schedule
 from ddpm_faces.errors import UserError
 from ddpm_faces.models.conditioning import ConditionalUNet
@@ -28,7 +29,8 @@ LARGEST, MOST = 4096, 16  # width or side, and number of levels or blocks, so th
 class Config:
     """What a checkpoint says of itself. names: the conditions in the order of the vector's entries, () if unconditional.
 
-    image: (C, H, W). unet: keyword arguments of UNet. facts: what it was trained on and for how long, for people to read,
+    image: (C, H, W). embedding: channels that the condition becomes. unet, schedule: keyword arguments of UNet and Schedule.
+    facts: what it was trained on and for how long, for people to read,
     and "guidance", the scale that suits it.
     """
 
@@ -173,7 +175,11 @@ def build(tensors: dict[str, Tensor], config: Config, path: Path) -> Conditional
 
 
 def load(model: str | Path = "celeba64", device: str | torch.device = "cpu") -> DiffusionModel:
-    """A model by shipped name ("celeba64", "mnist32"), by a run's folder, or by file. Raises UserError."""
+    """A model by shipped name ("celeba64", "mnist32"), by a run's folder, or by file.
+
+    device: "cpu", "auto" (the best there is), "cuda", "cuda:1", "mps". Raises UserError.
+    """
+    device = find_device(device) if isinstance(device, str) else device
     path = find(model)
     tensors, config, _ = read(path)
     network = build(tensors, config, path).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

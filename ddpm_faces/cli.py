@@ -31,9 +31,9 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (--help lists the flags)\n")
 
 
-def parse(settings: type[T], argv: Sequence[str] | None, description: str, defaults: dict | None = None) -> T:
-    """Read `argv` (sys.argv without the program if None) into a `settings` object; `defaults` replace the fields' own."""
-    return settings(**{**(defaults or {}), **given(settings, argv, description)})
+def parse(settings: type[T], argv: Sequence[str] | None, description: str) -> T:
+    """Read `argv` (sys.argv without the program if None) into a `settings` object."""
+    return settings(**given(settings, argv, description))
 
 
 def given(settings: type, argv: Sequence[str] | None, description: str) -> dict[str, Any]:

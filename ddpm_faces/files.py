@@ -21,7 +21,7 @@ def make_folder(folder: Path) -> Path:
 
 
 def write(path: Path, content: bytes) -> Path:
-    """Write all of `content` or leave what was at `path` before: temporary file, flush to the disk, rename."""
+    """Write all of `content` or leave what was at `path` before: temporary file, flush to the disk, rename. UserError."""
     make_folder(path.parent)
     temporary = None
     try:

@@ -10,7 +10,7 @@ from torch import Tensor
 from ddpm_faces.attributes import one_hot, parse_digits, parse_spec, to_vector
 from ddpm_faces.checkpoint import DiffusionModel, require
 from ddpm_faces.diffusion.guidance import guided
-from ddpm_faces.diffusion.samplers import SAMPLERS
+from ddpm_faces.diffusion.samplers import SAMPLERS, STEPS
 from ddpm_faces.errors import UserError
 
 Condition = str | Mapping[str, float] | Sequence[int] | Tensor
@@ -65,7 +65,7 @@ def generate(
     seed: int | Sequence[int] = 0,
     guidance: float | None = None,
     sampler: str = "dpm",
-    steps: int = 20,
+    steps: int | None = None,
     batch_size: int = 64,
     progress: bool = False,
 ) -> Tensor:
@@ -73,8 +73,8 @@ def generate(
 
     condition: see to_conditions. seed: picture i starts from seed + i, or give one seed per picture; a picture depends on
     its seed and condition alone, never on its batch. guidance: CFG scale, 1 plain, by default what the checkpoint says.
-    sampler: "dpm" (DPM-Solver++, 15 to 25 steps), "ddim" (about 50), "ddpm" (up to all steps of the schedule).
-    batch_size: pictures at a time. Raises UserError on anything impossible.
+    n: how many, one for each condition by default. sampler: "dpm" (DPM-Solver++), "ddim" or "ddpm". steps: network
+    evaluations a picture, by default 20, 50 and 1000. batch_size: pictures at a time. Raises UserError on anything impossible.
     """
     vectors = to_conditions(model, condition, n)
     seeds = [seed + i for i in range(len(vectors))] if isinstance(seed, int) else list(seed)
@@ -89,6 +89,7 @@ def generate(
     scale = float(model.config.facts.get("guidance", 1.0) if guidance is None else guidance)
     if not -100 <= scale <= 100:
         raise UserError(f"guidance {scale:g} is out of range: 0 ignores the condition, 1 is plain, 2 to 5 exaggerate")
+    steps = min(STEPS[sampler], model.schedule.steps) if steps is None else steps
     model.schedule.timesteps(steps)  # an impossible number is refused before any work
 
     from tqdm import tqdm

@@ -93,7 +93,7 @@ def save(image: Image.Image, path: str | Path) -> Path:
 
 
 def save_gif(frames: Sequence[Image.Image], path: str | Path, milliseconds: int = 120) -> Path:
-    """Write an endless animation there and back again."""
+    """Write an endless animation, there and back again, of at least one frame, all of one size. Raises UserError."""
     there_and_back = [*frames, *reversed(frames[1:-1])]
     buffer = io.BytesIO()
     there_and_back[0].save(

@@ -18,7 +18,7 @@ from torch import Tensor
 from ddpm_faces import cli
 from ddpm_faces.attributes import CELEBA, check_value, find_name, one_hot, parse_spec
 from ddpm_faces.cli import arg
-from ddpm_faces.data.persons import sample_attributes, settle
+from ddpm_faces.data.persons import sample_person, settle
 from ddpm_faces.errors import UserError
 from ddpm_faces.sample import Sampling, describe
 
@@ -53,14 +53,6 @@ class Layout(NamedTuple):
     title: str
 
 
-def person(names: Sequence[str], seed: int, wishes: dict[str, float]) -> np.ndarray:
-    """A plausible person (40,), drawn by the seed, who then gets all that was wished for. In CELEBA's order."""
-    values = sample_attributes(np.random.default_rng(seed), 1)[0].astype(float)
-    for name, value in wishes.items():
-        values = settle(values, name, value, frozenset(wishes))
-    return values
-
-
 def attribute_names(attr: Sequence[str], wishes: dict[str, float], names: Sequence[str]) -> list[str]:
     """The attributes to change; UserError unless they are one or two, different, and not set to something as well."""
     asked = [find_name(word.strip(), names) for part in attr for word in part.split(",")]
@@ -85,13 +77,15 @@ def lay_out_faces(config: InterpolateConfig, names: tuple[str, ...]) -> Layout:
     vectors, seeds, left = [], [], []
     if len(asked) == 1:
         for seed in range(config.seed, config.seed + (config.n or 4)):
-            base = person(names, seed, wishes)
+            base = sample_person(seed, wishes)
             vectors += [settle(base, asked[0], value, fixed) for value in values]
             seeds += [seed] * len(values)
             left.append(f"seed {seed}")
         title = asked[0]
     else:
-        base = person(names, config.seed, wishes)
+        if config.n is not None:
+            raise UserError("a board shows one person: leave --n away, or give one --attr")
+        base = sample_person(config.seed, wishes)
         for down in values:
             row = settle(base, asked[1], down, fixed)
             vectors += [settle(row, asked[0], value, fixed) for value in values]

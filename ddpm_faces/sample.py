@@ -10,9 +10,9 @@ from pathlib import Path
 from ddpm_faces import cli
 from ddpm_faces.attributes import parse_digits
 from ddpm_faces.cli import arg
+from ddpm_faces.diffusion.samplers import SAMPLERS, STEPS
 from ddpm_faces.errors import UserError
 
-CHOICES = ("dpm", "ddim", "ddpm")
 MOST = 10_000  # pictures a call
 
 
@@ -22,12 +22,12 @@ class Sampling:
 
     model: str | None = arg(None, "a shipped name (celeba64, mnist32), a run's folder or a file; by default what fits")
     set: str = arg("", 'attributes, as in "Smiling,-Male,Young=0.5"; what is not named is left open', metavar="SPEC")
-    n: int | None = arg(None, "how many")
+    n: int | None = arg(None, "how many pictures; in a strip, how many rows")
     guidance: float | None = arg(None, "0 ignores the condition, 1 is plain, more exaggerates (default: the model's own)")
-    sampler: str = arg("dpm", "the sampler", choices=CHOICES)
+    sampler: str = arg("dpm", "the sampler", choices=tuple(SAMPLERS))
     steps: int | None = arg(None, "network evaluations a picture (default: dpm 20, ddim 50, ddpm all of the schedule)")
-    seed: int = arg(0, "picture i starts from the noise of seed + i")
-    batch_size: int = arg(64, "pictures at a time; changes speed and memory, never the pictures")
+    seed: int = arg(0, "picture (in a strip, row) i starts from the noise of seed + i")
+    batch_size: int = arg(64, "pictures at a time; changes speed and memory, not the pictures")
     device: str = arg("auto", "cpu, cuda, cuda:1, mps")
     out: Path | None = arg(None, "the picture to write (default: in out/)", metavar="FILE")
 
@@ -40,15 +40,12 @@ class Sampling:
     def load(self, fallback: str):
         """The DiffusionModel asked for, or the shipped one called `fallback`, on the device asked for."""
         from ddpm_faces.checkpoint import load
-        from ddpm_faces.devices import find_device
 
-        device = find_device(self.device)
-        return load(self.model or fallback, device)
+        return load(self.model or fallback, self.device)
 
     def options(self, model) -> dict:
         """Keyword arguments of `generate`."""
-        own = {"dpm": 20, "ddim": 50, "ddpm": 1000}[self.sampler]
-        steps = min(own, model.schedule.steps) if self.steps is None else self.steps
+        steps = min(STEPS[self.sampler], model.schedule.steps) if self.steps is None else self.steps
         guidance = float(model.config.facts.get("guidance", 1.0)) if self.guidance is None else self.guidance
         return {
             "guidance": guidance, "sampler": self.sampler, "steps": steps, "batch_size": self.batch_size, "progress": True,
@@ -57,7 +54,8 @@ class Sampling:
 
 def describe(model, options: dict, seed: int) -> str:
     """One line that lets a picture be made again."""
-    name = Path(model.source).stem
+    source = Path(model.source)
+    name = source.parent.name if source.stem == "model" else source.stem  # a run's folder says more than its file
     return f"{name}, guidance {options['guidance']:g}, {options['sampler']} {options['steps']} steps, seed {seed}"
 
 

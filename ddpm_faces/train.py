@@ -11,22 +11,21 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from pathlib import Path
 
 from ddpm_faces import checkpoint, cli, runs
 from ddpm_faces.cli import arg
 from ddpm_faces.data import DATA, fetch, open_data
 from ddpm_faces.data.store import fingerprint
-from ddpm_faces.devices import find_device, training_precision
 from ddpm_faces.diffusion.schedule import Schedule
 from ddpm_faces.errors import UserError
+from ddpm_faces.processes import StopSignal, agreed, make_accelerator
 from ddpm_faces.training import Recipe, Saved, TrainState, train
 
 # What differs between the data sets; any flag overrides it.
 BY_DATA: dict[str, dict] = {
     "celeba": {"preset": "celeba64", "flip": True, "epochs": 12.0},
-    "mnist": {"preset": "mnist32", "flip": False, "epochs": 10.0},
+    "mnist": {"preset": "mnist32", "flip": False, "epochs": 10.0, "p_each": 0.0},
     "toy": {"preset": "toy32", "flip": True, "epochs": 12.0},
 }
 # What a resumed run may not change, because the steps before it would not fit.
@@ -51,7 +50,7 @@ class TrainConfig(Recipe):
     download: bool = arg(False, "fetch the data set into --data-root if it is not there")
     preset: str = arg("toy32", "the network: toy32, mnist32, celeba64 (by default the data set's)")
     crop: str = arg("center140", "CelebA's crop: center140, box128, center148")
-    unconditional: bool = arg(False, "no conditions at all: the report's baseline")
+    unconditional: bool = arg(False, "no conditions at all: the baseline")
     embedding: int = arg(32, "channels that the conditions become")
     schedule: str = arg("cosine", "the noise schedule: cosine or linear")
     schedule_steps: int = arg(1000, "steps of the noise schedule")
@@ -98,53 +97,6 @@ def settings_from(argv: Sequence[str] | None) -> TrainConfig:
     return config
 
 
-def make_accelerator(config: TrainConfig):
-    """accelerate's Accelerator for the device and precision asked for, with TensorBoard as its tracker."""
-    import os
-
-    from accelerate import Accelerator
-    from accelerate.utils import InitProcessGroupKwargs
-
-    device = find_device(config.device)
-    if device.index is not None:
-        os.environ["ACCELERATE_TORCH_DEVICE"] = str(device)
-    precision = training_precision(device) if config.precision == "auto" else config.precision
-    if precision == "fp16" and device.type != "cuda":
-        raise UserError(f"fp16 overflows without loss scaling, which {device.type} has not: use --precision auto")
-    return Accelerator(
-        cpu=device.type == "cpu",
-        mixed_precision=precision,
-        log_with="tensorboard",
-        project_dir=str(config.folder),
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=6))],  # the others wait while one fetches and decodes
-    )
-
-
-class StopSignal:
-    """Turns Ctrl-C and SIGTERM into a flag that the loop reads between steps; a second Ctrl-C stops at once."""
-
-    def __init__(self):
-        self.received = 0
-        self.before = {}
-
-    def __enter__(self):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                self.before[number] = signal.signal(number, self._handle)
-            except ValueError:  # not the main thread: a notebook's or a test's business
-                pass
-        return self
-
-    def __exit__(self, *_):
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number, _frame):
-        if self.received:
-            raise KeyboardInterrupt
-        self.received = number
-
-
 def new_model_config(config: TrainConfig, store) -> checkpoint.Config:
     """The checkpoint's description of a model for this data."""
     from ddpm_faces.models.unet import PRESETS
@@ -171,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = settings_from(argv)
     if config.resume is None and runs.states(config.folder):
         raise UserError(f"{config.folder} already holds a run: --resume {config.folder} goes on with it, --out starts another")
-    accelerator = make_accelerator(config)
+    accelerator = make_accelerator(config.device, config.precision, config.folder)
     with accelerator.local_main_process_first():
         if config.download and accelerator.is_local_main_process:
             fetch(config.data, config.data_root)
@@ -273,17 +225,6 @@ def data_facts(store) -> list:
     return [fingerprint(store.info["facts"]), len(store)]
 
 
-def agreed(accelerator, step: int, wish: bool) -> bool:
-    """Whether any process wishes to stop; several processes ask each other every ten steps, so that all stop together."""
-    if accelerator.num_processes == 1:
-        return wish
-    if step % 10:
-        return False
-    import torch
-
-    return bool(accelerator.reduce(torch.tensor(float(wish), device=accelerator.device), "sum") > 0)
-
-
 def write_samples(config: TrainConfig, model: checkpoint.DiffusionModel, store, step: int) -> None:
     """samples/step-N.png: sixteen pictures from the averaged weights, the same noise and conditions every time."""
     import torch
@@ -297,8 +238,7 @@ def write_samples(config: TrainConfig, model: checkpoint.DiffusionModel, store, 
     else:
         conditions = torch.from_numpy(store.conditions[:16]).float()[:, : len(model.names)]
     n = len(conditions)
-    steps = min(20, model.schedule.steps)
-    pictures = generate(model, conditions if model.names else "", n, seed=0, steps=steps)
+    pictures = generate(model, conditions if model.names else "", n, seed=0)
     title = f"step {step}, {step * config.batch_size:,} pictures seen"
     zoom = max(1, 128 // model.image_shape[1])
     images.save(images.grid(pictures, 8, title=title, zoom=zoom), config.folder / "samples" / f"step-{step:08d}.png")

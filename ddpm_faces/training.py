@@ -1,7 +1,7 @@
 """The training loop: noise a batch, predict the noise, step, and let a slow average of the weights (EMA) follow.
 
     state = TrainState.new(network, Recipe(), accelerator, total_steps)
-    for record in train(state, store, schedule): ...
+    for record in train(state, store, Schedule(), total_steps): ...
 
 Everything a step does is a function of the state and of (seed, step): which pictures, which noise, what is hidden. So a
 resumed run repeats bit for bit what an uninterrupted one does, and several processes share the batch of one.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -76,19 +76,22 @@ class Saved(NamedTuple):
 class TrainState:
     """All that training changes, and the accelerator that it runs on."""
 
-    accelerator: object
+    accelerator: Any  # accelerate's Accelerator
     recipe: Recipe
     network: nn.Module  # the raw weights
     ema: AveragedModel
     adam: torch.optim.Adam
     scheduler: torch.optim.lr_scheduler.LRScheduler
     parallel: nn.Module  # network as accelerate wraps it: mixed precision, several processes
-    optimizer: object  # adam as accelerate wraps it
+    optimizer: Any  # adam as accelerate wraps it
     step: int = 0
 
     @classmethod
-    def new(cls, network: nn.Module, recipe: Recipe, accelerator, total_steps: int, saved: Saved | None = None):
-        """A fresh state, or the one that was saved (see `save`)."""
+    def new(cls, network: nn.Module, recipe: Recipe, accelerator, total_steps: int, saved: Saved | None = None) -> TrainState:
+        """A fresh state, or the one that `save` gave.
+
+        total_steps: length of the learning rate's schedule. KeyError or RuntimeError if `saved` does not fit the network.
+        """
         from diffusers.optimization import get_cosine_schedule_with_warmup
 
         network = network.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -114,7 +117,7 @@ class TrainState:
             for moment in ("exp_avg", "exp_avg_sq"):  # none yet if half precision has skipped every step so far
                 result[f"{moment}.{name}"] = self.adam.state[parameter].get(moment, torch.zeros_like(parameter))
         moves = [int(values["step"]) for values in self.adam.state.values() if "step" in values]
-        scaler = self.accelerator.scaler  # type: ignore[attr-defined]
+        scaler = self.accelerator.scaler
         numbers = {"step": self.step, "adam_step": max(moves, default=0), "scaler": scaler.state_dict() if scaler else None}
         return Saved(result, numbers)
 
@@ -153,11 +156,11 @@ def train(state: TrainState, store: Store, schedule: Schedule, total_steps: int)
     Raises UserError where the batch cannot be shared among the processes.
     """
     recipe, accelerator = state.recipe, state.accelerator
-    batch, parts, rank = recipe.batch_size, accelerator.num_processes, accelerator.process_index  # type: ignore[attr-defined]
+    batch, parts, rank = recipe.batch_size, accelerator.num_processes, accelerator.process_index
     if batch % parts:
         raise UserError(f"--batch-size {batch} cannot be shared by {parts} processes: use a multiple of {parts}")
     mine = slice(rank * batch // parts, (rank + 1) * batch // parts)
-    device = accelerator.device  # type: ignore[attr-defined]
+    device = accelerator.device
     conditions: int = state.network.conditions  # type: ignore[assignment]
     rng = torch.Generator(device)
 
@@ -174,12 +177,12 @@ def train(state: TrainState, store: Store, schedule: Schedule, total_steps: int)
             x0 = torch.where(mirrored[:, None, None, None], x0.flip(3), x0)
         value = loss(state.parallel, x0, c.to(device)[:, :conditions], draws, schedule, recipe.weighting)
 
-        state.optimizer.zero_grad()  # type: ignore[attr-defined]
-        accelerator.backward(value)  # type: ignore[attr-defined]
+        state.optimizer.zero_grad()
+        accelerator.backward(value)
         if recipe.clip:
-            accelerator.clip_grad_norm_(state.parallel.parameters(), recipe.clip)  # type: ignore[attr-defined]
+            accelerator.clip_grad_norm_(state.parallel.parameters(), recipe.clip)
         lr = float(state.scheduler.get_last_lr()[0])
-        state.optimizer.step()  # type: ignore[attr-defined]
+        state.optimizer.step()
         state.scheduler.step()
         state.ema.update_parameters(state.network)
         state.step += 1

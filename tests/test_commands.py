@@ -13,8 +13,8 @@ from PIL import Image
 
 from ddpm_faces import interpolate, sample
 from ddpm_faces.attributes import CELEBA
-from ddpm_faces.data.persons import RIVALS, settle
-from ddpm_faces.interpolate import InterpolateConfig, lay_out_digits, lay_out_faces, person
+from ddpm_faces.data.persons import RIVALS, sample_person, settle
+from ddpm_faces.interpolate import InterpolateConfig, lay_out_digits, lay_out_faces
 
 FAST = ["--steps", "3", "--device", "cpu"]
 
@@ -77,7 +77,7 @@ def test_rivals_give_way_but_wishes_stay():
 
 def test_sampled_persons_hold_their_wishes_and_no_rivals():
     for seed in range(50):
-        values = person(CELEBA, seed, {"Bald": 1.0})  # bald, therefore a man, therefore no lipstick
+        values = sample_person(seed, {"Bald": 1.0})  # bald, therefore a man, therefore no lipstick
         touched = {"Bald", "Male"}
         assert values[index("Bald")] == 1 and values[index("Bangs")] == -1 and values[index("Male")] == 1
         signs = {name: values[index(name)] for name in CELEBA} | {f"-{n}": -values[index(n)] for n in CELEBA}
@@ -143,6 +143,7 @@ def test_sample_refuses(face_file, tmp_path, capsys, argv, message):
         (["--attr", "Male", "--from", "-2"], "outside [-1, 1]"),
         (["--attr", "Male", "--from", "1"], "nothing would change"),
         (["--attr", "Male", "--columns", "1"], "out of range"),
+        (["--attr", "Male", "--attr", "Young", "--n", "3"], "a board shows one person"),
         (["--attr", "Male", "--seed", "-1"], "out of range"),
         (["--attr", "Male", "--from-digit", "1", "--to-digit", "2"], "not both"),
         (["--from-digit", "1", "--to-digit", "2"], "knows no digits"),

@@ -27,11 +27,14 @@ def fetch(data: str, root: Path) -> None:
 def open_data(data: str, root: str | Path | None = None, split: str = "train", crop: str = "center140", size: int = 0) -> Store:
     """The Store of "celeba" (needs root), "mnist" (needs root) or "toy" (made on the spot).
 
-    split: "train", "valid" or "test". crop: CelebA's (see celeba.CROPS). size: of a picture's side; 0 is 64, 32 and 32.
+    split: "train", "valid" or "test" (MNIST's "valid" is its test set). crop: CelebA's (see celeba.CROPS). size: side of a
+    picture in pixels, by default 64 for CelebA and 32 for toy faces; MNIST's is always 32.
     Raises UserError where the data cannot be had.
     """
     if data not in DATA:
         raise UserError(f"no data set '{data}': choose {', '.join(DATA)}")
+    if split not in ("train", "valid", "test"):
+        raise UserError(f"no split '{split}': choose train, valid, test")
     if data == "toy":
         from ddpm_faces.data.toyfaces import open_toy
 

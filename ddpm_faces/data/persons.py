@@ -6,6 +6,8 @@ and give the commands someone to draw where a user says nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from ddpm_faces.attributes import CELEBA
@@ -93,4 +95,12 @@ def settle(values: np.ndarray, name: str, value: float, fixed: frozenset[str] = 
                 sign, at = (-1 if other.startswith("-") else 1), CELEBA.index(rival)
                 if sign * values[at] > -strength:
                     values = settle(values, rival, -sign * strength, fixed | {name})  # whose own rivals may give way in turn
+    return values
+
+
+def sample_person(seed: int, wishes: Mapping[str, float]) -> np.ndarray:
+    """A plausible person (40,), drawn by the seed, who then gets all that is wished for. In the order of CELEBA."""
+    values = sample_attributes(np.random.default_rng(seed), 1)[0].astype(float)
+    for name, value in wishes.items():
+        values = settle(values, name, value, frozenset(wishes))
     return values

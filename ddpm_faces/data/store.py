@@ -1,7 +1,8 @@
 """A data set decoded once: one flat file of uint8 pixels that training maps into memory and reads batches from.
 
 A store is a folder: images.u8 (N, H, W, C), conditions.npy (N, K) int8, and store.json, which holds the shape, the names of
-the conditions, the fingerprint of what made it, and every picture that was skipped, with the reason.
+the conditions, the facts it was made from (the folder's name ends in their fingerprint), and every picture that was skipped,
+with the reason.
 """
 
 from __future__ import annotations

@@ -96,4 +96,5 @@ def dpm(
         yield State(step, x, x0)
 
 
-SAMPLERS: dict[str, Sampler] = {"ddpm": ddpm, "ddim": ddim, "dpm": dpm}
+SAMPLERS: dict[str, Sampler] = {"dpm": dpm, "ddim": ddim, "ddpm": ddpm}
+STEPS = {"dpm": 20, "ddim": 50, "ddpm": 1000}  # how many each takes unless told otherwise

@@ -1,1 +1,1 @@
-"""The noise predictor (unet) and the wrapper that gives it conditions (conditioning)."""
+"""The U-Net (unet), and the noise predictor made of it and a condition (conditioning)."""

@@ -1,4 +1,4 @@
-"""How a condition enters the U-Net: a linear embedding, spread over the image and concatenated as channels.
+"""How a condition enters the U-Net: by a linear embedding, spread over the image and concatenated as channels.
 
 Conditions are vectors: attributes in [-1, 1], digits one-hot. A zero vector leaves only the biases, so they are the
 learned null condition of classifier-free guidance, and naming only some attributes is nothing special.

@@ -1,8 +1,8 @@
-"""The U-Net that predicts noise: ResNet blocks with time embedding, self-attention, skips from the way down to the way up.
+"""The U-Net: ResNet blocks with time embedding, self-attention, skips from the way down to the way up.
 
 Ho et al. 2020 ("DDPM", appendix B), with the scale-and-shift time embedding of Nichol & Dhariwal 2021. It maps
 (B, C_in, H, W) and integer steps (B,) to (B, C_out, H, W), and knows nothing of attributes: conditions arrive as
-further input channels (see conditioning.py).
+further input channels and as `extra`, added to the time embedding (see conditioning.py).
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Block(nn.Module):
 
 
 class UNet(nn.Module):
-    """The noise predictor.
+    """The network that ConditionalUNet wraps; what its output means is decided there.
 
     channels: width of each level, multiples of 8; each level after the first has half the resolution.
     attention: the levels with self-attention. blocks: ResNet blocks a level on the way down (one more on the way up).
@@ -146,7 +146,7 @@ class UNet(nn.Module):
 
         self.norm = group_norm(width)
         self.exit = nn.Conv2d(width, out_channels * patch**2, 3, padding=1)
-        nn.init.zeros_(self.exit.weight)  # the first prediction is zero noise: loss 1, whatever the width
+        nn.init.zeros_(self.exit.weight)  # starts at zero output, whatever the width
         nn.init.zeros_(self.exit.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, t: Tensor, extra: Tensor | None = None) -> Tensor:

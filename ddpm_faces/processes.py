@@ -1,0 +1,67 @@
+"""A training and the world around it: the device and the other processes, and the signals that ask it to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+from datetime import timedelta
+from pathlib import Path
+
+from ddpm_faces.devices import find_device, training_precision
+from ddpm_faces.errors import UserError
+
+
+def make_accelerator(device_name: str, precision: str, folder: Path):
+    """accelerate's Accelerator for the device and precision asked for, with TensorBoard as its tracker. Raises UserError."""
+    from accelerate import Accelerator
+    from accelerate.utils import InitProcessGroupKwargs
+
+    device = find_device(device_name)
+    if device.index is not None:
+        os.environ["ACCELERATE_TORCH_DEVICE"] = str(device)
+    precision = training_precision(device) if precision == "auto" else precision
+    if precision == "fp16" and device.type != "cuda":
+        raise UserError(f"fp16 overflows without loss scaling, which {device.type} has not: use --precision auto")
+    return Accelerator(
+        cpu=device.type == "cpu",
+        mixed_precision=precision,
+        log_with="tensorboard",
+        project_dir=str(folder),
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(hours=6))],  # the others wait while one fetches and decodes
+    )
+
+
+class StopSignal:
+    """Turns Ctrl-C and SIGTERM into a flag that the loop reads between steps; a second Ctrl-C stops at once."""
+
+    def __init__(self):
+        self.received = 0
+        self.before = {}
+
+    def __enter__(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self.before[number] = signal.signal(number, self._handle)
+            except ValueError:  # not the main thread: a notebook's or a test's business
+                pass
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number, _frame):
+        if self.received:
+            raise KeyboardInterrupt
+        self.received = number
+
+
+def agreed(accelerator, step: int, wish: bool) -> bool:
+    """Whether any process wishes to stop; several processes ask each other every ten steps, so that all stop together."""
+    if accelerator.num_processes == 1:
+        return wish
+    if step % 10:
+        return False
+    import torch
+
+    return bool(accelerator.reduce(torch.tensor(float(wish), device=accelerator.device), "sum") > 0)
