@@ -52,6 +52,7 @@ class TrainConfig(Recipe):
     crop: str = arg("center140", "CelebA's crop: center140, box128, center148")
     unconditional: bool = arg(False, "no conditions at all: the baseline")
     embedding: int = arg(32, "channels that the conditions become")
+    guidance: float = arg(3.0, "scale that the samples are drawn with, and the model's default for those who use it")
     schedule: str = arg("cosine", "the noise schedule: cosine or linear")
     schedule_steps: int = arg(1000, "steps of the noise schedule")
     out: Path | None = arg(None, "the run's folder (default runs/PRESET)", metavar="FOLDER")
@@ -68,6 +69,8 @@ class TrainConfig(Recipe):
         super().__post_init__()
         if self.save_every < 1 or self.log_every < 1 or self.sample_every < 0:
             raise UserError("--save-every and --log-every must be at least 1, --sample-every at least 0")
+        if not -100 <= self.guidance <= 100:
+            raise UserError(f"--guidance {self.guidance:g} is out of range: 0 ignores the condition, 1 is plain")
         if not 1 <= self.embedding <= checkpoint.LARGEST:
             raise UserError(f"--embedding {self.embedding} is outside 1 .. {checkpoint.LARGEST}")
         if (self.max_steps is not None and self.max_steps < 1) or (self.max_minutes is not None and not self.max_minutes > 0):
@@ -104,7 +107,7 @@ def new_model_config(config: TrainConfig, store) -> checkpoint.Config:
     if config.preset not in PRESETS:
         raise UserError(f"no preset '{config.preset}': choose {', '.join(PRESETS)}")
     height, width, channels = store.info["shape"][1:]
-    facts = {"data": config.data, "preset": config.preset, "licence": LICENCES[config.data], "guidance": 2.0}
+    facts = {"data": config.data, "preset": config.preset, "licence": LICENCES[config.data], "guidance": config.guidance}
     facts["weighting"] = config.weighting
     if config.data == "celeba":
         facts["crop"] = config.crop
