@@ -109,10 +109,10 @@ def write_losses(folder: Path, rows: list[dict[str, float]]) -> None:
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot(xlabel="pictures seen", ylabel="loss (MSE of the noise, weighted over steps)", yscale="log")
     images, losses = [row["images"] for row in rows], [row["loss"] for row in rows]
-    smooth, average = [], losses[0]
-    for value in losses:
-        average += 0.1 * (value - average)
-        smooth.append(average)
+    smooth, total, weight = [], 0.0, 0.0
+    for value in losses:  # an exponential average, of which the first rows are a fair share
+        total, weight = 0.8 * total + value, 0.8 * weight + 1
+        smooth.append(total / weight)
     axes.plot(images, losses, color="#b8cbe0", linewidth=1, label="each row of loss.csv")
     axes.plot(images, smooth, color="#1f4e8c", linewidth=2, label="smoothed")
     axes.grid(alpha=0.3, which="both")
