@@ -30,8 +30,8 @@ class Config:
     """What a checkpoint says of itself. names: the conditions in the order of the vector's entries, () if unconditional.
 
     image: (C, H, W). embedding: channels that the condition becomes. unet, schedule: keyword arguments of UNet and Schedule.
-    facts: what it was trained on and for how long, for people to read,
-    and "guidance", the scale that suits it.
+    facts: what it was trained on and for how long, for people to read, and
+    "guidance", the scale that suits it.
     """
 
     names: tuple[str, ...]
@@ -69,6 +69,11 @@ class DiffusionModel:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         return self.config.image
+
+    @property
+    def guidance(self) -> float:
+        """The CFG scale that suits this model, 1 (plain) unless its checkpoint says otherwise."""
+        return float(self.config.facts.get("guidance", 1.0))
 
     @property
     def device(self) -> torch.device:

@@ -10,7 +10,7 @@ from torch import Tensor
 from ddpm_faces.attributes import one_hot, parse_digits, parse_spec, to_vector
 from ddpm_faces.checkpoint import DiffusionModel, require
 from ddpm_faces.diffusion.guidance import guided
-from ddpm_faces.diffusion.samplers import SAMPLERS, STEPS
+from ddpm_faces.diffusion.samplers import SAMPLERS, default_steps
 from ddpm_faces.errors import UserError
 
 Condition = str | Mapping[str, float] | Sequence[int] | Tensor
@@ -86,10 +86,10 @@ def generate(
         raise UserError(f"no sampler '{sampler}': choose {', '.join(SAMPLERS)}")
     if batch_size < 1 or not all(0 <= s < 2**63 for s in seeds):
         raise UserError("the batch size must be at least 1 and seeds at least 0")
-    scale = float(model.config.facts.get("guidance", 1.0) if guidance is None else guidance)
+    scale = float(model.guidance if guidance is None else guidance)
     if not -100 <= scale <= 100:
         raise UserError(f"guidance {scale:g} is out of range: 0 ignores the condition, 1 is plain, 2 to 5 exaggerate")
-    steps = min(STEPS[sampler], model.schedule.steps) if steps is None else steps
+    steps = default_steps(sampler, model.schedule) if steps is None else steps
     model.schedule.timesteps(steps)  # an impossible number is refused before any work
 
     from tqdm import tqdm

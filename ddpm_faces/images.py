@@ -24,12 +24,13 @@ def to_uint8(images: Tensor) -> np.ndarray:
 
 
 def grid(
-    images: Tensor, columns: int, *, top: Sequence[str] = (), left: Sequence[str] = (), title: str = "", zoom: int = 2
+    images: Tensor, columns: int, *, top: Sequence[str] = (), left: Sequence[str] = (), title: str = "", zoom: int | None = None
 ) -> Image.Image:
-    """Lay out (N, C, H, W) in [-1, 1] row by row, each picture `zoom` times as large.
+    """Lay out (N, C, H, W) in [-1, 1] row by row, each picture `zoom` times as large (by default about 128 pixels high).
 
     top: labels of the columns. left: labels of the rows. title: one line above all, broken to the width of the grid.
     """
+    zoom = zoom or max(1, 128 // images.shape[2])
     tiles = to_uint8(images).repeat(zoom, 1).repeat(zoom, 2)
     count, height, width, _ = tiles.shape
     rows, gap = -(-count // columns), 2

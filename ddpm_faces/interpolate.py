@@ -135,13 +135,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     pictures = generate(model, layout.conditions, seed=layout.seeds, **options)
 
     title = f"{layout.title}; {describe(model, options, config.seed)}"
-    zoom, columns = max(1, 128 // model.image_shape[1]), config.columns
-    strip = images.grid(pictures, columns, top=layout.top, left=layout.left, title=title, zoom=zoom)
+    columns = config.columns
+    strip = images.grid(pictures, columns, top=layout.top, left=layout.left, title=title)
     images.save(strip, path)
     print(f"{path}: {len(pictures)} pictures ({title})")
     if config.gif:
         frames = [
-            images.grid(pictures[i::columns], len(layout.left), top=layout.left, title=f"{layout.title}: {label}", zoom=zoom)
+            images.grid(pictures[i::columns], len(layout.left), top=layout.left, title=f"{layout.title}: {label}")
             for i, label in enumerate(layout.top)
         ]
         animation = images.save_gif(frames, path.with_suffix(".gif"))

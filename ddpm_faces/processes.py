@@ -7,6 +7,8 @@ import signal
 from datetime import timedelta
 from pathlib import Path
 
+import torch
+
 from ddpm_faces.devices import find_device, training_precision
 from ddpm_faces.errors import UserError
 
@@ -62,6 +64,4 @@ def agreed(accelerator, step: int, wish: bool) -> bool:
         return wish
     if step % 10:
         return False
-    import torch
-
     return bool(accelerator.reduce(torch.tensor(float(wish), device=accelerator.device), "sum") > 0)

@@ -10,7 +10,7 @@ from pathlib import Path
 from ddpm_faces import cli
 from ddpm_faces.attributes import parse_digits
 from ddpm_faces.cli import arg
-from ddpm_faces.diffusion.samplers import SAMPLERS, STEPS
+from ddpm_faces.diffusion.samplers import SAMPLERS, default_steps
 from ddpm_faces.errors import UserError
 
 MOST = 10_000  # pictures a call
@@ -45,8 +45,8 @@ class Sampling:
 
     def options(self, model) -> dict:
         """Keyword arguments of `generate`."""
-        steps = min(STEPS[self.sampler], model.schedule.steps) if self.steps is None else self.steps
-        guidance = float(model.config.facts.get("guidance", 1.0)) if self.guidance is None else self.guidance
+        steps = default_steps(self.sampler, model.schedule) if self.steps is None else self.steps
+        guidance = model.guidance if self.guidance is None else self.guidance
         return {
             "guidance": guidance, "sampler": self.sampler, "steps": steps, "batch_size": self.batch_size, "progress": True,
         }  # fmt: skip
@@ -92,7 +92,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         columns=min(count, len(digits) or 8 if count > 16 or digits else 4),
         top=[str(d) for d in digits][:count],
         title=f"{asked}; {describe(model, options, config.seed)}",
-        zoom=max(1, 128 // model.image_shape[1]),
     )
     images.save(sheet, path)
     print(f"{path}: {count} pictures ({asked}; {describe(model, options, config.seed)})")

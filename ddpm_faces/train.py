@@ -13,7 +13,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
+
 from ddpm_faces import checkpoint, cli, runs
+from ddpm_faces.attributes import one_hot
 from ddpm_faces.cli import arg
 from ddpm_faces.data import DATA, fetch, open_data
 from ddpm_faces.data.store import fingerprint
@@ -136,7 +139,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(config: TrainConfig, accelerator, store) -> int:
     """Train until the end of the schedule or a reason to stop; returns the exit status (130 after Ctrl-C)."""
-    import torch
     from tqdm import tqdm
 
     total = config.total_steps(len(store))
@@ -230,21 +232,16 @@ def data_facts(store) -> list:
 
 def write_samples(config: TrainConfig, model: checkpoint.DiffusionModel, store, step: int) -> None:
     """samples/step-N.png: sixteen pictures from the averaged weights, the same noise and conditions every time."""
-    import torch
-
     from ddpm_faces import images
-    from ddpm_faces.attributes import one_hot
     from ddpm_faces.generation import generate
 
     if model.config.kind == "digits":
         conditions = one_hot([*range(10), *range(6)])
     else:
         conditions = torch.from_numpy(store.conditions[:16]).float()[:, : len(model.names)]
-    n = len(conditions)
-    pictures = generate(model, conditions if model.names else "", n, seed=0)
+    pictures = generate(model, conditions, seed=0)
     title = f"step {step}, {step * config.batch_size:,} pictures seen"
-    zoom = max(1, 128 // model.image_shape[1])
-    images.save(images.grid(pictures, 8, title=title, zoom=zoom), config.folder / "samples" / f"step-{step:08d}.png")
+    images.save(images.grid(pictures, 8, title=title), config.folder / "samples" / f"step-{step:08d}.png")
 
 
 def say_end(config: TrainConfig, step: int, total: int, received: int) -> None:

@@ -97,4 +97,8 @@ def dpm(
 
 
 SAMPLERS: dict[str, Sampler] = {"dpm": dpm, "ddim": ddim, "ddpm": ddpm}
-STEPS = {"dpm": 20, "ddim": 50, "ddpm": 1000}  # how many each takes unless told otherwise
+
+
+def default_steps(sampler: str, schedule: Schedule) -> int:
+    """How many steps a sampler takes unless told otherwise: 20, 50 or 1000, and no more than the schedule has."""
+    return min({"dpm": 20, "ddim": 50, "ddpm": 1000}[sampler], schedule.steps)
