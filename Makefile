@@ -44,9 +44,12 @@ sample: .venv/ready  ## a grid of faces: make sample ARGS='--set "Smiling,-Male"
 interpolate: .venv/ready  ## a strip: make interpolate ARGS="--attr Smiling"
 	$(PY) -m ddpm_faces.interpolate $(or $(ARGS),--attr Eyeglasses)
 
-test: .venv/ready  ## run all tests
-	$(PY) -m pytest -q
+test: .venv/ready  ## run all tests but those of tests/survival
+	$(PY) -m pytest -q --ignore=tests/survival
 	@echo "all tests passed; what they made was in temporary folders and is gone"
+
+test-slow: .venv/ready  ## tests/survival: kills, full disks, damaged files, without mercy
+	$(PY) -m pytest -q tests/survival --full
 
 lint: .venv/ready  ## ruff and mypy
 	.venv/bin/ruff check .
@@ -56,4 +59,4 @@ lint: .venv/ready  ## ruff and mypy
 clean:  ## remove what the commands made: out/ and caches; runs/ and .venv stay
 	rm -rf out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help setup demo train-celeba train-mnist train-toy sample interpolate test lint clean
+.PHONY: help setup demo train-celeba train-mnist train-toy sample interpolate test test-slow lint clean

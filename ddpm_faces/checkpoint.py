@@ -6,6 +6,7 @@ Loading reads numbers and JSON only: a checkpoint can run no code. Pickles (.pt,
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +23,9 @@ from ddpm_faces.models.conditioning import ConditionalUNet
 
 KEY = "ddpm_faces"  # of the metadata entry that holds the config
 FORMAT = 1
-LARGEST, MOST = 4096, 16  # width or side, and number of levels or blocks, so that no file asks for the moon
+# Width of a level or side of a picture, number of levels or blocks, number of names: so that no file asks for the moon.
+LARGEST, MOST, NAMES = 1024, 16, 10_000
+FLOATS = (torch.float16, torch.bfloat16, torch.float32)
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,8 @@ class Config:
     """What a checkpoint says of itself. names: the conditions in the order of the vector's entries, () if unconditional.
 
     image: (C, H, W). embedding: channels that the condition becomes. unet, schedule: keyword arguments of UNet and Schedule.
-    facts: what it was trained on and for how long, for people to read, and
-    "guidance", the scale that suits it.
+    frequencies: how often each condition is present in the training data, () where that does not matter. facts: what it
+    was trained on and for how long, for people to read, and "guidance", the scale that suits it.
     """
 
     names: tuple[str, ...]
@@ -40,9 +43,12 @@ class Config:
     unet: dict
     schedule: dict = field(default_factory=lambda: {"kind": "cosine", "steps": 1000})
     facts: dict = field(default_factory=dict)
+    frequencies: tuple[float, ...] = ()
 
     def network(self) -> ConditionalUNet:
-        return ConditionalUNet(self.image[0], len(self.names), self.embedding, Schedule(**self.schedule), **self.unet)
+        """A new network of this description, with fresh weights."""
+        schedule = Schedule(**self.schedule)
+        return ConditionalUNet(self.image[0], len(self.names), self.embedding, schedule, self.frequencies, **self.unet)
 
     @property
     def kind(self) -> str:
@@ -60,14 +66,17 @@ class DiffusionModel:
 
     @cached_property
     def schedule(self) -> Schedule:
+        """The noise schedule that the network was trained with."""
         return Schedule(**self.config.schedule)
 
     @property
     def names(self) -> tuple[str, ...]:
+        """What the entries of a condition vector mean, in order."""
         return self.config.names
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of a picture."""
         return self.config.image
 
     @property
@@ -77,6 +86,7 @@ class DiffusionModel:
 
     @property
     def device(self) -> torch.device:
+        """Where the weights are."""
         return next(self.network.parameters()).device
 
 
@@ -108,9 +118,9 @@ def find(model: str | Path) -> Path:
     if str(model) in names:
         return names[str(model)]
     path = Path(model)
-    if path.is_dir():
+    if os.path.isdir(path):
         path = path / "model.safetensors"
-    if not path.is_file():
+    if not str(model) or not os.path.isfile(path):
         raise UserError(f"no model '{model}': give a file, a run's folder, or one of: {', '.join(names) or '(none shipped)'}")
     return path
 
@@ -129,6 +139,8 @@ def read(path: Path) -> tuple[dict[str, Tensor], Config, dict[str, str]]:
             if KEY not in metadata:
                 raise UserError(f"{path} was not written by ddpm_faces: its metadata has no '{KEY}' entry")
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}
+    except PermissionError:
+        raise UserError(f"{path} may not be read: permission denied") from None
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path} is truncated or not a safetensors file ({error}); copy or train it again") from None
     return tensors, parse_config(metadata[KEY], path), metadata
@@ -142,22 +154,25 @@ def parse_config(text: str, path: Path) -> Config:
         if version != FORMAT:
             raise UserError(f"{path} has format {version}; this ddpm_faces reads format {FORMAT}: update the package")
         unet = {name: tuple(v) if isinstance(v, list) else v for name, v in raw["unet"].items()}  # JSON has no tuples
-        config = Config(**raw | {"names": tuple(raw["names"]), "image": tuple(raw["image"]), "unet": unet})
+        lists = {name: tuple(raw.get(name, ())) for name in ("names", "image", "frequencies")}
+        config = Config(**raw | lists | {"unet": unet})
         Schedule(**config.schedule)
-        widths, image = config.unet["channels"], config.image
+        widths, image, levels = config.unet["channels"], config.image, config.unet["attention"]
         sizes, counts = [*widths, *image, config.embedding], [len(widths), config.unet["blocks"], config.unet["patch"]]
-        in_range = all(isinstance(n, int) and 1 <= n <= LARGEST for n in sizes + counts) and max(counts) <= MOST
-        if len(image) != 3 or not in_range:
+        in_range = all(type(n) is int and 1 <= n <= LARGEST for n in sizes + counts) and max(counts) <= MOST
+        if len(image) != 3 or not in_range or not all(type(n) is int for n in levels) or len(levels) > MOST:
             raise ValueError("a size is out of range")
         grain = config.unet["patch"] * 2 ** (len(widths) - 1)
         if any(side % grain for side in image[1:]) or image[0] not in (1, 3):
             raise ValueError(f"pictures of shape {image}")
-        if not isinstance(config.facts, dict) or not isinstance(config.facts.get("guidance", 1.0), (int, float)):
+        if not isinstance(config.facts, dict) or not -100 <= config.facts.get("guidance", 1.0) <= 100:
             raise ValueError("facts")
         texts = isinstance(raw["names"], list) and all(isinstance(name, str) for name in config.names)
-        if not texts or len(set(config.names)) != len(config.names):
+        if not texts or len(set(config.names)) != len(config.names) or len(config.names) > NAMES:
             raise ValueError("the names are not a list of different strings")
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        if len(config.frequencies) not in (0, len(config.names)) or not all(0 <= p <= 1 for p in config.frequencies):
+            raise ValueError("the frequencies are not one for each name")
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise UserError(f"{path}: the description in it is damaged ({type(error).__name__}: {error})") from None
     return config
 
@@ -169,10 +184,14 @@ def build(tensors: dict[str, Tensor], config: Config, path: Path) -> Conditional
             network = config.network()
     except (ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"{path}: the network it describes cannot be built ({error})") from None
+    if any(name.startswith("ema.") for name in tensors):
+        raise UserError(f"{path} is a state of a training; give the run's folder, {path.parent.parent}, for its model")
     wanted = {name: t.shape for name, t in network.state_dict().items()}
     wrong = sorted(set(wanted) ^ set(tensors)) or [n for n, t in tensors.items() if t.shape != wanted[n]]
     if wrong:
         raise UserError(f"{path}: weights and description disagree at '{wrong[0]}' (and {len(wrong) - 1} more)")
+    if not all(t.dtype in FLOATS for t in tensors.values()):
+        raise UserError(f"{path} holds weights that are no fp16, bf16 or fp32 numbers: it was not written by ddpm_faces")
     if not all(bool(t.isfinite().all()) for t in tensors.values()):
         raise UserError(f"{path} holds NaN or infinite weights: the training that wrote it diverged")
     network.load_state_dict({n: t.float() for n, t in tensors.items()}, assign=True)

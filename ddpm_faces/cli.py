@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import errno
 import functools
 import sys
 import types
 import typing
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from ddpm_faces.errors import UserError
@@ -45,6 +45,7 @@ def given(settings: type, argv: Sequence[str] | None, description: str) -> dict[
     for f in dataclasses.fields(settings):
         if "help" not in f.metadata:
             continue
+        flag = f"--{f.name.rstrip('_').replace('_', '-')}"
         options: dict[str, Any] = {"help": _help(f), "dest": f.name}
         kind = _plain(hints[f.name])
         if kind is bool:
@@ -54,11 +55,23 @@ def given(settings: type, argv: Sequence[str] | None, description: str) -> dict[
             options["metavar"] = (
                 None if f.metadata["choices"] else f.metadata["metavar"] or f.name.rstrip("_").split("_")[-1].upper()
             )
-            valued.append(f"--{f.name}")
+            valued.append(flag)
             if kind is tuple:  # given once, it may also be a list: --attr Smiling,Male
                 options["action"] = "append"
-        parser.add_argument(f"--{f.name.rstrip('_').replace('_', '-')}", **options)
+        parser.add_argument(flag, **options)
     return vars(parser.parse_args(_join(sys.argv[1:] if argv is None else argv, valued)))
+
+
+def check_types(settings: type, values: dict[str, Any]) -> None:
+    """TypeError unless each value, of a JSON file say, is of the kind that the field of this name has."""
+    hints = typing.get_type_hints(settings)
+    for f in dataclasses.fields(settings):
+        if f.name not in values or (values[f.name] is None and f.default is None):
+            continue
+        kind = _plain(hints[f.name])
+        kinds = {float: (float, int), Path: (str, Path), tuple: (list, tuple)}.get(kind, (kind,))
+        if type(values[f.name]) not in kinds:
+            raise TypeError(f"{f.name} is {values[f.name]!r}, not a {kind.__name__}")
 
 
 def _join(argv: Sequence[str], valued: Sequence[str]) -> list[str]:
@@ -94,10 +107,11 @@ def command(main: Callable[[Sequence[str] | None], int | None]) -> Callable[...,
         except UserError as error:
             print(f"ddpm_faces: {error}", file=sys.stderr)
             return 2
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        except OSError as error:  # of the machine, not of the program: permissions, a full disk, a name that is too long
+            if error.errno is None:
                 raise
-            print(f"ddpm_faces: {error}; nothing saved before is lost", file=sys.stderr)
+            where = f"'{error.filename}': " if error.filename else ""
+            print(f"ddpm_faces: {where}{error.strerror}; nothing saved before is lost", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
             print("ddpm_faces: stopped", file=sys.stderr)

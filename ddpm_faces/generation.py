@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from operator import index
+from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,17 +15,22 @@ from ddpm_faces.checkpoint import DiffusionModel, require
 from ddpm_faces.diffusion.guidance import guided
 from ddpm_faces.diffusion.samplers import SAMPLERS, default_steps
 from ddpm_faces.errors import UserError
+from ddpm_faces.memory import halving
 
-Condition = str | Mapping[str, float] | Sequence[int] | Tensor
+Condition = str | Mapping[str, float] | Sequence[int] | Sequence[str] | Tensor | np.ndarray
 
 
 def to_conditions(model: DiffusionModel, condition: Condition, n: int | None = None) -> Tensor:
     """Condition vectors (N, K) float32 for `model` from what a user may say.
 
-    Face models: a spec ("Smiling,-Male"), a mapping of names to values, or vectors (K,) or (N, K). Digit models: "0-9",
-    a sequence of digits, or vectors. What makes one vector is repeated n times (1 by default); several digits are gone
-    through in turn until there are n. Raises UserError on what the model does not know.
+    Face models: a spec ("Smiling,-Male"), several specs, a mapping of names to values, or vectors (K,) or (N, K). Digit
+    models: "0-9", a sequence of digits, or vectors. What makes one vector is repeated n times (1 by default); several
+    digits are gone through in turn until there are n. Raises UserError on what the model does not know.
     """
+    if isinstance(condition, np.ndarray):
+        condition = torch.from_numpy(condition)
+    elif model.names and isinstance(condition, (list, tuple)) and condition and all(isinstance(c, str) for c in condition):
+        condition = torch.cat([to_conditions(model, c) for c in condition])
     if isinstance(condition, Tensor):
         vectors = condition.float() if condition.ndim == 2 else condition.float()[None]
         if vectors.ndim != 2 or vectors.shape[1] != len(model.names):
@@ -36,7 +44,7 @@ def to_conditions(model: DiffusionModel, condition: Condition, n: int | None = N
         vectors = to_vector(values, model.names)[None]  # (1, 0) for an unconditional model
     else:
         require(model, "digits")
-        digits = parse_digits(condition) if isinstance(condition, str) else list(condition)
+        digits = parse_digits(condition) if isinstance(condition, str) else cast(list[int], list(condition))
         if not digits or any(d not in range(10) for d in digits):
             raise UserError(f"digits are 0 to 9, at least one, not {digits}")
         vectors = one_hot(digits)
@@ -74,10 +82,14 @@ def generate(
     condition: see to_conditions. seed: picture i starts from seed + i, or give one seed per picture; a picture depends on
     its seed and condition alone, never on its batch. guidance: CFG scale, 1 plain, by default what the checkpoint says.
     n: how many, one for each condition by default. sampler: "dpm" (DPM-Solver++), "ddim" or "ddpm". steps: network
-    evaluations a picture, by default 20, 50 and 1000. batch_size: pictures at a time. Raises UserError on anything impossible.
+    evaluations a picture, by default 20, 50 and 1000. batch_size: pictures at a time, halved where memory runs out. Raises
+    UserError on anything impossible.
     """
     vectors = to_conditions(model, condition, n)
-    seeds = [seed + i for i in range(len(vectors))] if isinstance(seed, int) else list(seed)
+    try:
+        seeds = [index(s) for s in seed] if isinstance(seed, Iterable) else [index(seed) + i for i in range(len(vectors))]
+    except TypeError:
+        raise UserError(f"seeds are whole numbers, not {seed!r}") from None
     if len(seeds) != len(vectors):
         raise UserError(f"{len(seeds)} seeds for {len(vectors)} pictures")
     if not seeds:
@@ -85,7 +97,7 @@ def generate(
     if sampler not in SAMPLERS:
         raise UserError(f"no sampler '{sampler}': choose {', '.join(SAMPLERS)}")
     if batch_size < 1 or not all(0 <= s < 2**63 for s in seeds):
-        raise UserError("the batch size must be at least 1 and seeds at least 0")
+        raise UserError(f"the batch size must be at least 1 and seeds 0 to 2^63, not {batch_size} and {seeds[:3]}")
     scale = float(model.guidance if guidance is None else guidance)
     if not -100 <= scale <= 100:
         raise UserError(f"guidance {scale:g} is out of range: 0 ignores the condition, 1 is plain, 2 to 5 exaggerate")
@@ -94,20 +106,24 @@ def generate(
 
     from tqdm import tqdm
 
-    batches = [slice(i, i + batch_size) for i in range(0, len(seeds), batch_size)]
-    bar = tqdm(total=steps * len(batches), desc="sampling", unit="step", leave=False, disable=not progress)
-    pictures = []
-    for part in batches:
-        starts = [start_noise(model.image_shape, s) for s in seeds[part]]
-        x = torch.stack([noise for noise, _ in starts]).to(model.device, memory_format=torch.channels_last)
+    pictures: list[Tensor] = []
 
-        def noise(starts=starts) -> Tensor:
-            return torch.stack([torch.randn(model.image_shape, generator=g) for _, g in starts]).to(model.device)
+    def sample(size: int) -> None:
+        """All that are not there yet, `size` at a time."""
+        while len(pictures) < len(seeds):
+            part = slice(len(pictures), len(pictures) + size)
+            starts = [start_noise(model.image_shape, s) for s in seeds[part]]
+            x = torch.stack([noise for noise, _ in starts]).to(model.device, memory_format=torch.channels_last)
 
-        eps = guided(model.network, vectors[part].to(model.device), scale)
-        for state in SAMPLERS[sampler](eps, x, model.schedule, steps, noise, True):
-            x = state.x
-            bar.update()
-        pictures.append(x.clamp(-1, 1).float().cpu())
-    bar.close()
-    return torch.cat(pictures)
+            def noise(starts=starts) -> Tensor:
+                return torch.stack([torch.randn(model.image_shape, generator=g) for _, g in starts]).to(model.device)
+
+            eps = guided(model.network, vectors[part].to(model.device), scale)
+            for state in SAMPLERS[sampler](eps, x, model.schedule, steps, noise, True):
+                x = state.x
+                bar.update(len(x))
+            pictures.extend(x.clamp(-1, 1).float().cpu())
+
+    with tqdm(total=steps * len(seeds), desc="sampling", unit="step", leave=False, disable=not progress) as bar:
+        halving(sample, min(batch_size, len(seeds)))
+    return torch.stack(pictures)

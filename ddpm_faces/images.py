@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -76,9 +77,11 @@ FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 def check_path(path: Path) -> Path:
     """`path`, if a picture can be written there; otherwise a UserError, before any work is done for it."""
-    if path.suffix.lower() not in FORMATS or path.is_dir():
+    if path.suffix.lower() not in FORMATS or os.path.isdir(path):
         raise UserError(f"'{path}' does not name a picture: end it in {', '.join(FORMATS)}")
-    files.make_folder(path.parent)
+    if len(os.fsencode(path.name)) > 255 - len(f"..12345678{files.PART}"):
+        raise UserError(f"the name '{path.name}' is too long for a file")
+    files.check_folder(path.parent)
     return path
 
 

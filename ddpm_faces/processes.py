@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from ddpm_faces.errors import UserError
 def make_accelerator(device_name: str, precision: str, folder: Path):
     """accelerate's Accelerator for the device and precision asked for, with TensorBoard as its tracker. Raises UserError."""
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
     from accelerate.utils import InitProcessGroupKwargs
 
     device = find_device(device_name)
@@ -24,6 +28,8 @@ def make_accelerator(device_name: str, precision: str, folder: Path):
     precision = training_precision(device) if precision == "auto" else precision
     if precision == "fp16" and device.type != "cuda":
         raise UserError(f"fp16 overflows without loss scaling, which {device.type} has not: use --precision auto")
+    if "RANK" not in os.environ:  # a second training in one process, a notebook's say, may want another precision or device
+        AcceleratorState._reset_state(reset_partial_state=True)
     return Accelerator(
         cpu=device.type == "cpu",
         mixed_precision=precision,
@@ -56,6 +62,23 @@ class StopSignal:
         if self.received:
             raise KeyboardInterrupt
         self.received = number
+
+
+@contextmanager
+def quiet_threads() -> Iterator[None]:
+    """TensorBoard's writer meets a full disk in a thread of its own and would print a traceback from there; the loop hears of
+    the same error at its next word to it, and says it in one line."""
+    before = threading.excepthook
+
+    def hook(args) -> None:
+        if not isinstance(args.exc_value, OSError):
+            before(args)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def agreed(accelerator, step: int, wish: bool) -> bool:

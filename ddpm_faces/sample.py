@@ -41,7 +41,7 @@ class Sampling:
         """The DiffusionModel asked for, or the shipped one called `fallback`, on the device asked for."""
         from ddpm_faces.checkpoint import load
 
-        return load(self.model or fallback, self.device)
+        return load(fallback if self.model is None else self.model, self.device)
 
     def options(self, model) -> dict:
         """Keyword arguments of `generate`."""

@@ -5,24 +5,26 @@ Ctrl-C, --max-minutes and --max-steps all stop with a saved state; `--resume RUN
 
 from __future__ import annotations
 
-import math
 import signal
 import sys
-import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
-from ddpm_faces import checkpoint, cli, runs
+from ddpm_faces import checkpoint, cli, files, runs
 from ddpm_faces.attributes import one_hot
 from ddpm_faces.cli import arg
 from ddpm_faces.data import DATA, fetch, open_data
-from ddpm_faces.data.store import fingerprint
+from ddpm_faces.data.celeba import CROPS
 from ddpm_faces.diffusion.schedule import Schedule
 from ddpm_faces.errors import UserError
-from ddpm_faces.processes import StopSignal, agreed, make_accelerator
+from ddpm_faces.journal import Journal, describe_data
+from ddpm_faces.memory import is_out_of_memory
+from ddpm_faces.models.unet import PRESETS
+from ddpm_faces.processes import StopSignal, agreed, make_accelerator, quiet_threads
 from ddpm_faces.training import Recipe, Saved, TrainState, train
 
 # What differs between the data sets; any flag overrides it.
@@ -70,6 +72,11 @@ class TrainConfig(Recipe):
 
     def __post_init__(self):
         super().__post_init__()
+        if self.preset not in PRESETS:
+            raise UserError(f"no preset '{self.preset}': choose {', '.join(PRESETS)}")
+        if self.crop not in CROPS:
+            raise UserError(f"no crop '{self.crop}': choose {', '.join(CROPS)}")
+        Schedule(self.schedule, self.schedule_steps)
         if self.save_every < 1 or self.log_every < 1 or self.sample_every < 0:
             raise UserError("--save-every and --log-every must be at least 1, --sample-every at least 0")
         if not -100 <= self.guidance <= 100:
@@ -90,32 +97,39 @@ def settings_from(argv: Sequence[str] | None) -> TrainConfig:
     if "resume" not in said:
         return TrainConfig(**{**BY_DATA[said.get("data", "toy")], **said})
     folder = Path(said["resume"])
+    if "out" in said:
+        raise UserError("--resume goes on in the run's own folder: leave --out away")
     saved = {k: v for k, v in runs.read_config(folder).items() if k not in NOT_INHERITED}
     for name in FIXED:
         if name in said and said[name] != saved.get(name):
             flag = f"--{name.replace('_', '-')}"
             raise UserError(f"{flag} of a resumed run must stay {saved.get(name)}; for another start a new run")
     try:
+        cli.check_types(TrainConfig, saved)
         config = TrainConfig(**{**saved, **said, "out": folder})
+        config.data_root = Path(config.data_root)
     except TypeError as error:
-        raise UserError(f"{folder}/config.json was written by another version of ddpm_faces ({error})") from None
-    config.data_root = Path(config.data_root)
+        raise UserError(f"{folder}/config.json is damaged or of another version of ddpm_faces ({error})") from None
     return config
+
+
+def refuse_a_second_run(folder: Path) -> None:
+    """UserError if `folder` holds a run already: nothing is ever trained over."""
+    if runs.states(folder) or (folder / "model.safetensors").exists():
+        raise UserError(f"{folder} already holds a run: --resume {folder} goes on with it, --out FOLDER starts another")
 
 
 def new_model_config(config: TrainConfig, store) -> checkpoint.Config:
     """The checkpoint's description of a model for this data."""
-    from ddpm_faces.models.unet import PRESETS
-
-    if config.preset not in PRESETS:
-        raise UserError(f"no preset '{config.preset}': choose {', '.join(PRESETS)}")
     height, width, channels = store.info["shape"][1:]
     facts = {"data": config.data, "preset": config.preset, "licence": LICENCES[config.data], "guidance": config.guidance}
     facts["weighting"] = config.weighting
     if config.data == "celeba":
         facts["crop"] = config.crop
+    names = () if config.unconditional else store.names
     return checkpoint.Config(
-        names=() if config.unconditional else store.names,
+        names=names,
+        frequencies=store.frequencies if names else (),
         image=(channels, height, width),
         embedding=config.embedding,
         unet=dict(PRESETS[config.preset]),
@@ -127,107 +141,86 @@ def new_model_config(config: TrainConfig, store) -> checkpoint.Config:
 @cli.command
 def main(argv: Sequence[str] | None = None) -> int:
     config = settings_from(argv)
-    if config.resume is None and runs.states(config.folder):
-        raise UserError(f"{config.folder} already holds a run: --resume {config.folder} goes on with it, --out starts another")
+    files.check_folder(config.folder)  # before the data set is fetched, which may take an hour
+    if config.resume is None:
+        refuse_a_second_run(config.folder)
     accelerator = make_accelerator(config.device, config.precision, config.folder)
     with accelerator.local_main_process_first():
         if config.download and accelerator.is_local_main_process:
             fetch(config.data, config.data_root)
         store = open_data(config.data, config.data_root, "train", config.crop)
-    return run(config, accelerator, store)
+    with quiet_threads(), runs.hold(config.folder) if accelerator.is_main_process else nullcontext():
+        try:
+            return run(config, accelerator, store)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise UserError(
+                f"out of memory with --batch-size {config.batch_size}: start again with half of it and another --out; what was "
+                f"saved in {config.folder} is intact, and goes on with --resume where there is more memory"
+            ) from None
 
 
 def run(config: TrainConfig, accelerator, store) -> int:
     """Train until the end of the schedule or a reason to stop; returns the exit status (130 after Ctrl-C)."""
-    from tqdm import tqdm
-
     total = config.total_steps(len(store))
-    torch.manual_seed(config.seed)
-    saved, model_config = None, None
-    progress: dict = {"minutes": 0.0, "pending": [0.0, 0], "data": data_facts(store)}
-    if config.resume is not None:
-        tensors, model_config, progress = runs.latest_state(config.folder)
-        saved = Saved(tensors, progress)
-        if progress["data"] != data_facts(store):
-            raise UserError(
-                f"{config.data_root} does not hold the pictures that {config.folder} was trained on: start a new run"
-            )
-    model_config = model_config or new_model_config(config, store)
+    state, model_config, progress = start(config, accelerator, store, total)
+    first = state.step
     schedule = Schedule(**model_config.schedule)
-    network = model_config.network()
-    try:
-        state = TrainState.new(network, config, accelerator, total, saved)
-    except (KeyError, RuntimeError) as error:
-        raise UserError(f"the state in {config.folder} does not fit this model: {error}") from None
-    count = sum(p.numel() for p in network.parameters())
-    main_process = accelerator.is_main_process
-    rows = [row for row in runs.read_losses(config.folder) if row["step"] <= state.step]
-    if main_process:
-        runs.write_config(config.folder, asdict(config))
+    if accelerator.is_main_process:
+        settings = {**asdict(config), "data_root": str(config.data_root.absolute())}  # resumed from anywhere
+        runs.write_config(config.folder, settings, {"fingerprint": store.fingerprint, "pictures": len(store)})
         accelerator.init_trackers("tensorboard")
+        count = sum(p.numel() for p in state.network.parameters())
         print(
             f"{config.folder}: {config.preset}, {count / 1e6:.2f}M parameters, {len(store):,} pictures, steps {state.step} to "
             f"{total} of {config.batch_size} on {accelerator.device} ({accelerator.mixed_precision})"
         )
     until = total if config.max_steps is None else min(total, config.max_steps)
-    started = since = time.monotonic()
-    sum_loss, summed = torch.tensor(progress["pending"][0], device=accelerator.device), progress["pending"][1]
-    last_save = state.step
-
-    def summed_loss() -> float:
-        """Over the steps since the last row, on all processes. UserError if it is not a number: training has diverged."""
-        value = float(accelerator.reduce(sum_loss, "mean"))
-        if not math.isfinite(value):
-            raise UserError(
-                f"the loss became {value} before step {state.step}; the states in {config.folder / 'states'} are from before: "
-                f"--resume {config.folder} with a lower --lr or --precision no"
-            )
-        return value
-
-    def save() -> None:
-        pending = [summed_loss(), summed]
-        minutes = progress["minutes"] + (time.monotonic() - started) / 60
-        data = state.save()
-        seen = {"step": state.step, "images_seen": state.step * config.batch_size, "minutes": round(minutes, 2)}
-        model_config.facts.update(seen)
-        if main_process:
-            runs.write_losses(config.folder, rows)
-            now = {**data.numbers, **seen, "pending": pending, "data": progress["data"]}
-            runs.save_state(config.folder, data.tensors, model_config, now)
-
-    bar = tqdm(total=total, initial=state.step, unit="step", disable=not main_process, dynamic_ncols=True)
-    with StopSignal() as stop:
+    with StopSignal() as stop, Journal(config.folder, state, model_config, store, total, progress) as journal:
         for record in train(state, store, schedule, until):
-            sum_loss, summed = sum_loss + record.loss, summed + 1
-            bar.update()
-            if record.step % config.log_every == 0 or record.step == total:
-                now, mean = time.monotonic(), summed_loss() / summed
-                speed = summed * config.batch_size / (now - since)
-                row = (record.step, record.images_seen, round(mean, 6), round(record.lr, 8), round(speed, 1))
-                rows.append(dict(zip(runs.COLUMNS, row, strict=True)))
-                accelerator.log({"loss": mean, "lr": record.lr, "images_per_second": speed}, step=record.step)
-                bar.set_postfix(loss=f"{mean:.4f}", img_s=f"{speed:.0f}")
-                sum_loss, summed, since = torch.zeros_like(sum_loss), 0, now
-            late = config.max_minutes is not None and time.monotonic() - started > 60 * config.max_minutes
+            journal.note(record, config.log_every)
+            late = config.max_minutes is not None and journal.seconds > 60 * config.max_minutes
             ended = agreed(accelerator, record.step, bool(stop.received) or late) or record.step == until
-            if record.step - last_save >= config.save_every or ended:
-                save()
-                last_save = record.step
-            if config.sample_every and (record.step % config.sample_every == 0 or record.step == total) and main_process:
-                write_samples(config, checkpoint.DiffusionModel(state.ema.module, model_config), store, record.step)
-                since = time.monotonic()
+            if ended or record.step - journal.saved >= config.save_every:
+                journal.save()
+            if config.sample_every and (record.step % config.sample_every == 0 or record.step == total):
+                if accelerator.is_main_process:
+                    write_samples(config, checkpoint.DiffusionModel(state.ema.module, model_config), store, record.step)
+                journal.restart_clock()
             if ended:
                 break
-    bar.close()
     accelerator.end_training()
-    if main_process:
-        say_end(config, state.step, total, stop.received)
+    if accelerator.is_main_process:
+        say_end(config, first, state.step, total, stop.received)
     return {signal.SIGINT: 130, signal.SIGTERM: 143}.get(stop.received, 0)
 
 
-def data_facts(store) -> list:
-    """What a resumed run must find again: the store's fingerprint and its number of pictures."""
-    return [fingerprint(store.info["facts"]), len(store)]
+def start(config: TrainConfig, accelerator, store, total: int) -> tuple[TrainState, checkpoint.Config, dict | None]:
+    """(state, model config, progress): those of the run to resume, or fresh ones with no progress. Raises UserError."""
+    torch.manual_seed(config.seed)
+    if config.resume is None:
+        refuse_a_second_run(config.folder)  # again, now that nobody else can begin one
+        model_config = new_model_config(config, store)
+        return TrainState.new(model_config.network(), config, accelerator, total), model_config, None
+    tensors, model_config, progress = runs.latest_state(config.folder)
+    height, width, channels = store.info["shape"][1:]
+    if model_config.image != (channels, height, width) or model_config.names not in ((), store.names):
+        raise UserError(
+            f"{config.folder} is a run on pictures of {model_config.image[1:]} with {len(model_config.names)} conditions; "
+            f"{config.data_root} gives {(height, width)} with {len(store.names)}: start a new run"
+        )
+    if progress["data"] != describe_data(store):
+        raise UserError(f"{config.data_root} does not hold the pictures that {config.folder} was trained on: start a new run")
+    try:
+        state = TrainState.new(model_config.network(), config, accelerator, total, Saved(tensors, progress))
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"the state in {config.folder} does not fit this model: {error}") from None
+    for path in runs.states(config.folder):
+        if path > runs.state_path(config.folder, state.step):  # unreadable: it must not push a good one out of the last two
+            path.unlink(missing_ok=True)
+    model_config.facts["guidance"] = config.guidance
+    return state, model_config, progress
 
 
 def write_samples(config: TrainConfig, model: checkpoint.DiffusionModel, store, step: int) -> None:
@@ -244,10 +237,15 @@ def write_samples(config: TrainConfig, model: checkpoint.DiffusionModel, store, 
     images.save(images.grid(pictures, 8, title=title), config.folder / "samples" / f"step-{step:08d}.png")
 
 
-def say_end(config: TrainConfig, step: int, total: int, received: int) -> None:
+def say_end(config: TrainConfig, first: int, step: int, total: int, received: int) -> None:
+    """What was done, what is in the folder now, and how to go on."""
     folder, rows = config.folder, runs.read_losses(config.folder)
+    if step == first:
+        print(f"{folder}: nothing to do, step {step} of {total} is reached already; more --epochs or --max-steps train on")
+        return
     loss = f", loss {rows[-1]['loss']:.4f}" if rows else ""
-    print(f"{folder}: step {step} of {total}{loss}; wrote model.safetensors, loss.csv, loss.png, samples/, states/ there")
+    there = [name for name in ("model.safetensors", "loss.csv", "loss.png", "samples", "states") if (folder / name).exists()]
+    print(f"{folder}: step {step} of {total}{loss}; in it are {', '.join(there)}")
     if step < total:
         print(f"{'stopped by a signal; ' if received else ''}go on with: python -m ddpm_faces.train --resume {folder}")
 

@@ -9,6 +9,7 @@ resumed run repeats bit for bit what an uninterrupted one does, and several proc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -39,6 +40,7 @@ class Recipe:
     p_null: float = arg(0.1, "probability that a whole condition is hidden, for guidance")
     p_each: float = arg(0.5, "probability that single attributes are hidden, at a rate drawn for each picture")
     weighting: str = arg("snr+1", "how much each noise level counts: uniform (the DDPM paper's) or snr+1", choices=WEIGHTINGS)
+    skip_bad_steps: int = arg(0, "steps, of the whole run, that may be left out because their loss or gradient is no number")
     flip: bool = arg(False, "mirror every other picture (the default for faces)")
     seed: int = arg(0, "of weights, order and noise")
 
@@ -46,6 +48,7 @@ class Recipe:
         for name, low, high in (
             ("batch_size", 1, 65536), ("epochs", 0, 1e6), ("lr", 0, 1), ("warmup", 0, 1e7), ("clip", 0, 1e6),
             ("ema", 0, 1), ("p_null", 0, 1), ("p_each", 0, 1), ("seed", 0, 2**62),
+            ("skip_bad_steps", 0, 1e6),
         ):  # fmt: skip
             if not low <= getattr(self, name) <= high:
                 raise UserError(f"--{name.replace('_', '-')} {getattr(self, name)} is outside {low} .. {high:g}")
@@ -53,16 +56,21 @@ class Recipe:
             raise UserError(f"no weighting '{self.weighting}': choose {', '.join(WEIGHTINGS)}")
 
     def total_steps(self, pictures: int) -> int:
+        """Steps in all epochs of a set of so many pictures, at least 1."""
         return max(1, round(self.epochs * pictures / self.batch_size))
 
 
 class Record(NamedTuple):
-    """A finished step: its number (from 1), loss (a tensor: reading it waits for the device), learning rate, pictures seen."""
+    """A finished step: its number (from 1), loss (a tensor: reading it waits for the device), learning rate, pictures seen.
+
+    skipped: whether it was a bad step that moved no weight (`Recipe.skip_bad_steps`).
+    """
 
     step: int
     loss: Tensor
     lr: float
     images_seen: int
+    skipped: bool = False
 
 
 class Saved(NamedTuple):
@@ -85,6 +93,7 @@ class TrainState:
     parallel: nn.Module  # network as accelerate wraps it: mixed precision, several processes
     optimizer: Any  # adam as accelerate wraps it
     step: int = 0
+    skipped: int = 0  # of these steps, the bad ones that were left out
 
     @classmethod
     def new(cls, network: nn.Module, recipe: Recipe, accelerator, total_steps: int, saved: Saved | None = None) -> TrainState:
@@ -99,7 +108,7 @@ class TrainState:
         adam = torch.optim.Adam(network.parameters(), lr=recipe.lr, fused=True)
         if saved is not None:
             _restore(network, ema, adam, saved)
-        step = saved.numbers["step"] if saved else 0
+        step, skipped = (saved.numbers["step"], saved.numbers.get("skipped", 0)) if saved else (0, 0)
         for group in adam.param_groups:
             group["initial_lr"] = recipe.lr
         warmup = min(recipe.warmup, total_steps // 10)
@@ -107,7 +116,7 @@ class TrainState:
         parallel, optimizer = accelerator.prepare(network, adam)
         if saved is not None and accelerator.scaler is not None and saved.numbers["scaler"]:
             accelerator.scaler.load_state_dict(saved.numbers["scaler"])
-        return cls(accelerator, recipe, network, ema, adam, scheduler, parallel, optimizer, step)
+        return cls(accelerator, recipe, network, ema, adam, scheduler, parallel, optimizer, step, skipped)
 
     def save(self) -> Saved:
         """Weights, their average, and Adam's moments, by name, and the few numbers besides: all that `new` needs."""
@@ -118,8 +127,12 @@ class TrainState:
                 result[f"{moment}.{name}"] = self.adam.state[parameter].get(moment, torch.zeros_like(parameter))
         moves = [int(values["step"]) for values in self.adam.state.values() if "step" in values]
         scaler = self.accelerator.scaler
-        numbers = {"step": self.step, "adam_step": max(moves, default=0), "scaler": scaler.state_dict() if scaler else None}
-        return Saved(result, numbers)
+        numbers = {"step": self.step, "skipped": self.skipped, "adam_step": max(moves, default=0)}
+        return Saved(result, {**numbers, "scaler": scaler.state_dict() if scaler else None})
+
+    def finite(self) -> bool:
+        """Whether every weight is a number; waits for the device."""
+        return all(bool(parameter.isfinite().all()) for parameter in self.network.parameters())
 
 
 def _average(most: float):
@@ -140,13 +153,16 @@ def _restore(network: nn.Module, ema: AveragedModel, adam: torch.optim.Adam, sav
 
     network.load_state_dict(part("model."))
     ema.module.load_state_dict(part("ema."))
-    ema.n_averaged.fill_(numbers["step"])  # type: ignore[operator]
+    ema.n_averaged.fill_(numbers["step"] - numbers.get("skipped", 0))  # type: ignore[operator]
     moments: dict[int, dict[str, Tensor]] = {}
     for i, (name, parameter) in enumerate(network.named_parameters()):
         moments[i] = {"step": torch.tensor(float(numbers["adam_step"]))}
         for moment in ("exp_avg", "exp_avg_sq"):
+            values = tensors[f"{moment}.{name}"]
+            if values.shape != parameter.shape:
+                raise RuntimeError(f"{moment}.{name} has shape {tuple(values.shape)}, not {tuple(parameter.shape)}")
             # laid out in memory as the parameter is: the fused Adam walks through both without looking at strides
-            moments[i][moment] = torch.empty_like(parameter).copy_(tensors[f"{moment}.{name}"]).detach()
+            moments[i][moment] = torch.empty_like(parameter).copy_(values).detach()
     adam.load_state_dict({"state": moments, "param_groups": adam.state_dict()["param_groups"]})
 
 
@@ -179,14 +195,29 @@ def train(state: TrainState, store: Store, schedule: Schedule, total_steps: int)
 
         state.optimizer.zero_grad()
         accelerator.backward(value)
-        if recipe.clip:
-            accelerator.clip_grad_norm_(state.parallel.parameters(), recipe.clip)
+        norm = accelerator.clip_grad_norm_(state.parallel.parameters(), recipe.clip or math.inf)
         lr = float(state.scheduler.get_last_lr()[0])
-        state.optimizer.step()
+        skip = state.skipped < recipe.skip_bad_steps and not finite(accelerator, value, norm)
+        if skip:  # weights, moments and average stay as they were
+            state.skipped += 1
+        if not skip or accelerator.scaler is not None:  # which leaves it out by itself, and lowers the scale
+            state.optimizer.step()
+        if not skip:
+            state.ema.update_parameters(state.network)
         state.scheduler.step()
-        state.ema.update_parameters(state.network)
         state.step += 1
-        yield Record(state.step, value.detach(), lr, state.step * batch)
+        if accelerator.scaler is None:  # the step that breaks the weights is the one to be told, not the next
+            value = torch.where(norm.isfinite(), value, torch.nan)
+        yield Record(state.step, value.detach(), lr, state.step * batch, skip)
+
+
+def finite(accelerator, value: Tensor, norm: Tensor) -> bool:
+    """Whether a step's loss, on all processes, and the norm of its gradient are numbers; waits for the device.
+
+    With a loss scaler (fp16) infinite gradients are its own business: it leaves such steps out and lowers the scale.
+    """
+    good = bool(accelerator.reduce(value.detach(), "mean").isfinite())
+    return good and (accelerator.scaler is not None or bool(norm.isfinite()))
 
 
 def _format(t: Tensor) -> torch.memory_format:

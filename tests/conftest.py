@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import os
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +20,18 @@ from ddpm_faces.checkpoint import Config, DiffusionModel
 from ddpm_faces.data.toyfaces import toy_face
 
 SMALL = {"channels": (16, 24), "attention": (1,), "blocks": 1, "patch": 2}
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--full", action="store_true", help="tests/survival: do all the harm (`make test-slow`), not the sample of .ci/run"
+    )
+
+
+@pytest.fixture(scope="session")
+def amount(request):
+    """amount(few, many): how much harm to do, few in `.ci/run` and many in `make test-slow`."""
+    return lambda few, many: many if request.config.getoption("--full") else few
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -79,6 +94,27 @@ def write_celeba(root: Path, n: int = 12, width: int = 178) -> Path:
     parts = [f"{i + 1:06d}.jpg {0 if i < n - 4 else 1 if i < n - 2 else 2}" for i in range(n)]
     (root / "celeba" / "list_eval_partition.txt").write_text("\n".join(parts) + "\n")
     return root
+
+
+# A training small enough to be killed and begun again many times: toy faces, 2 steps an epoch.
+TRAIN = [
+    "--data", "celeba", "--preset", "toy32", "--batch-size", "4", "--device", "cpu", "--sample-every", "0",
+    "--log-every", "5", "--save-every", "7",
+]  # fmt: skip
+
+
+def train_process(*argv: str, **environment: str) -> subprocess.Popen:
+    """`python -m ddpm_faces.train`, its stderr unbuffered by pipes of ours."""
+    command = [sys.executable, "-m", "ddpm_faces.train", *argv]
+    env = {**os.environ, **environment}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+
+
+def one_line(error: str) -> str:
+    """The one line that a refused command printed besides its progress bar; fails on a traceback."""
+    lines = [line for line in error.replace("\r", "\n").splitlines() if line.startswith("ddpm_faces: ")]
+    assert len(lines) == 1 and "Traceback" not in error, error
+    return lines[0]
 
 
 @pytest.fixture

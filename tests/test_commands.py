@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ddpm_faces import interpolate, sample
+from ddpm_faces import interpolate, sample, train
 from ddpm_faces.attributes import CELEBA
 from ddpm_faces.data.persons import RIVALS, sample_person, settle
 from ddpm_faces.interpolate import InterpolateConfig, lay_out_digits, lay_out_faces
@@ -168,6 +168,36 @@ def test_places_that_cannot_be_written(face_file, tmp_path, capsys):
     (tmp_path / "file").write_text("in the way")
     assert "cannot write in" in refused(capsys, sample, ["--model", face_file, "--out", f"{tmp_path}/file/x.png"], None)
     assert "does not name a picture" in refused(capsys, sample, ["--model", face_file, "--out", f"{tmp_path}/x.txt"], None)
+    long = "x" * 300
+    assert "too long" in refused(capsys, sample, ["--model", face_file, "--out", f"{tmp_path}/{long}.png"], None)
+    assert "too long" in refused(capsys, sample, ["--model", face_file, "--out", f"{tmp_path}/{long}/x.png"], None)
+    assert "no model" in refused(capsys, sample, ["--model", long], None)
+    assert "no model ''" in refused(capsys, sample, ["--model", ""], None)
+
+
+def test_a_refused_command_makes_no_folder(face_file, tmp_path, capsys):
+    out = tmp_path / "new" / "sub" / "x.png"
+    refused(capsys, sample, ["--model", "nope"], out)
+    refused(capsys, sample, ["--model", face_file, "--set", "Grinning"], out)
+    refused(capsys, interpolate, ["--model", face_file, "--attr", "Grinning"], out)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
+def test_places_that_may_not_be_entered(face_file, tmp_path, capsys):
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0)
+    try:
+        assert "denied" in refused(capsys, sample, ["--model", face_file, "--out", f"{locked}/x.png"], None)
+        assert "locked" in refused(capsys, sample, ["--model", f"{locked}/m.safetensors"], None)
+        assert "denied" in refused(capsys, train, ["--out", f"{locked}/run"], None)
+    finally:
+        locked.chmod(0o700)
+
+
+def test_values_that_begin_with_a_minus(face_file, tmp_path):
+    argv = ["--model", face_file, "--attr", "Male", "--from", "-1e-1", "--to", "-.5", "--n", "1", "--columns", "2", *FAST]
+    assert interpolate.main([*argv, "--out", str(tmp_path / "x.png")]) == 0
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's /dev/full")

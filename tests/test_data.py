@@ -156,6 +156,23 @@ def test_what_is_there_is_not_fetched_over(celeba):
     assert sorted(celeba.rglob("*")) == before
 
 
+def test_a_download_that_cannot_be_names_the_other_ways(tmp_path, monkeypatch):
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # where nobody answers
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    with pytest.raises(UserError, match=r"Google Drive: .*Hugging Face hub: .*Kaggle"):
+        fetch("celeba", mine)
+    with pytest.raises(UserError, match=r"could not be downloaded .*ossci"):
+        fetch("mnist", mine)
+    assert mine.is_dir(), "the folder was there before"
+    with pytest.raises(UserError):
+        fetch("celeba", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
 def test_the_hubs_parquet_files_become_torchvisions_layout(celeba, tmp_path):
     pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     rows = [(celeba / f"celeba/img_align_celeba/{i + 1:06d}.jpg", toy_face(i, 178)[1]) for i in range(6)]

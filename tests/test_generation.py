@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -41,8 +42,17 @@ def test_conditions_in_words_mappings_and_vectors(face_model, digit_model):
     vector = to_vector(parse_spec(spec))
     for said in (spec, parse_spec(spec), vector, vector[None]):
         assert torch.equal(to_conditions(face_model, said, 3), vector.expand(3, 40))
+    assert torch.equal(to_conditions(face_model, vector.numpy(), 3), vector.expand(3, 40))
+    both = to_conditions(face_model, [spec, "Male"])
+    assert torch.equal(both, torch.stack([vector, to_vector({"Male": 1.0})]))
     assert torch.equal(to_conditions(digit_model, "0-2", 5), one_hot([0, 1, 2, 0, 1]))
     assert torch.equal(to_conditions(digit_model, [4, 2]), one_hot([4, 2]))
+
+
+def test_seeds_may_come_from_numpy_and_torch(face_model):
+    expected = generate(face_model, "", 2, seed=3, steps=2)
+    for seed in (np.int64(3), np.array([3, 4]), torch.tensor([3, 4]), (3, 4)):
+        assert torch.equal(generate(face_model, "", 2, seed=seed, steps=2), expected)
 
 
 def test_impossible_wishes_are_refused(face_model, digit_model):
@@ -57,6 +67,7 @@ def test_impossible_wishes_are_refused(face_model, digit_model):
         lambda: to_conditions(face_model, torch.zeros(3, 40), 2),
         lambda: generate(face_model, "", 2, seed=[1, 2, 3]),
         lambda: generate(face_model, "", 2, seed=-1),
+        lambda: generate(face_model, "", 2, seed=[1.5, 2]),
         lambda: generate(face_model, "", 0),
         lambda: generate(face_model, "", 2, steps=0),
         lambda: generate(face_model, "", 2, steps=1001),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from ddpm_faces.attributes import CELEBA
-from ddpm_faces.models.conditioning import ConditionalUNet
+from ddpm_faces.models.conditioning import ConditionalUNet, standard_scales
 from ddpm_faces.models.unet import PRESETS, Attention, UNet, time_embedding
 
 
@@ -44,6 +46,28 @@ def test_the_step_reaches_the_output(face_model):
 def test_a_null_condition_leaves_only_the_learned_bias(face_model):
     embedded = face_model.network.embed(torch.zeros(1, 40))
     assert torch.equal(embedded[0], face_model.network.embed.bias)
+
+
+def test_conditions_enter_with_mean_0_and_variance_1_over_the_data(toy_attributes):
+    c = torch.from_numpy(toy_attributes).float()  # (8, 40) of -1 and +1
+    c = c[:, (c > 0).float().mean(0).clamp(0.1, 0.9) == (c > 0).float().mean(0)]  # those that differ
+    frequencies = (c > 0).float().mean(0).tolist()
+    present, absent = standard_scales(frequencies, c.shape[1])
+    scaled = c * torch.where(c > 0, present, absent)
+    assert scaled.mean(0).abs().max() < 1e-5 and (scaled.var(0, unbiased=False) - 1).abs().max() < 1e-4
+    assert torch.equal(standard_scales((), 3), torch.ones(2, 3)), "without frequencies all is as it was said"
+    assert standard_scales((0.0, 1.0), 2).isfinite().all(), "an attribute that nobody, or everybody, has"
+
+
+def test_frequencies_change_what_a_rare_attribute_does(face_model):
+    config = replace(face_model.config, frequencies=(0.05,) * 40)
+    network = config.network().eval()
+    network.load_state_dict(face_model.network.state_dict())
+    x, t, c = torch.randn(1, 3, 16, 16), torch.tensor([500]), torch.eye(40)[:1]
+    null = network(x, t, 0 * c)
+    assert torch.allclose(null, face_model.network(x, t, 0 * c), atol=1e-5), "what is not said stays unsaid"
+    there, away = ((network(x, t, sign * c) - null).abs().mean().item() for sign in (1, -1))
+    assert there > 3 * away > 0, "that it is there says more than that it is not"
 
 
 def test_an_unconditional_model_has_no_embedding_and_ignores_conditions():

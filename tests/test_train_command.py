@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,47 @@ def test_a_damaged_newest_state_gives_way_to_the_one_before(celeba, tmp_path, ca
     assert runs.latest_state(tmp_path / "run")[2]["step"] == 6
 
 
+def test_what_a_resumed_run_is_told_counts(celeba, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "run"
+    monkeypatch.chdir(celeba.parent)
+    assert run(Path(celeba.name), out, "--guidance", "2", "--max-steps", "1", "--sample-every", "0") == 0
+    monkeypatch.chdir("/")
+    assert main(["--resume", str(out), "--guidance", "7", "--precision", "no"]) == 0, "from another place, in fp32"
+    assert checkpoint.load(out).guidance == 7
+    described = json.loads((out / "config.json").read_text())
+    assert described["settings"]["guidance"] == 7 and [b["settings"]["guidance"] for b in described["before"]] == [2]
+    capsys.readouterr()
+    assert main(["--resume", str(out)]) == 0
+    assert "nothing to do, step 2 of 2" in capsys.readouterr().out
+
+
+def test_rare_attributes_are_known_as_rare(celeba, tmp_path):
+    run(celeba, tmp_path / "run", "--max-steps", "1", "--sample-every", "0")
+    store, config = open_data("celeba", celeba), checkpoint.load(tmp_path / "run").config
+    assert config.frequencies == tuple((store.conditions > 0).mean(axis=0).round(4))
+
+
+def test_a_run_of_other_pictures_is_not_gone_on_with(celeba, tmp_path, capsys):
+    out = tmp_path / "run"
+    run(celeba, out, "--max-steps", "1", "--sample-every", "0")
+    path = runs.states(out)[0]
+    tensors, config, entries = checkpoint.read(path)
+    other = replace(config, image=(3, 32, 32))
+    path.write_bytes(checkpoint.encode(tensors, other, progress=entries["progress"]))
+    capsys.readouterr()
+    assert "pictures of (32, 32)" in refuse(capsys, ["--resume", str(out)])
+
+
+def test_what_cannot_be_is_refused_before_anything_is_fetched(tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr("ddpm_faces.train.fetch", lambda *_: pytest.fail("this would download 1.4 GB"))
+    base = ["--data", "celeba", "--download", "--data-root", str(tmp_path / "data")]
+    assert "no crop" in refuse(capsys, [*base, "--crop", "square"])
+    assert "no preset" in refuse(capsys, [*base, "--preset", "huge"])
+    assert "no schedule" in refuse(capsys, [*base, "--schedule", "sigmoid"])
+    assert "cannot write in" in refuse(capsys, [*base, "--out", str(tmp_path / "file" / "run")])
+
+
 def test_max_minutes_ends_with_a_saved_state(celeba, tmp_path):
     assert run(celeba, tmp_path / "run", "--epochs", "1000", "--sample-every", "0", "--max-minutes", "0.01") == 0
     assert 1 <= runs.latest_state(tmp_path / "run")[2]["step"] < 2000
@@ -108,7 +150,7 @@ def test_a_diverged_run_says_so_and_keeps_the_states_before(celeba, tmp_path, ca
     before = runs.latest_state(out)
     capsys.readouterr()
     assert main(["--resume", str(out), "--lr", "1", "--clip", "0", "--max-steps", "90"]) == 2
-    assert "the loss became" in capsys.readouterr().err
+    assert "is not a number at step" in capsys.readouterr().err
     after = runs.latest_state(out)
     assert all(bool(t.isfinite().all()) for t in after[0].values()) and after[2]["step"] >= before[2]["step"]
 
@@ -160,6 +202,7 @@ def test_runs_are_not_overwritten_and_keep_their_nature(celeba, tmp_path, capsys
     same = ["--data", "celeba", "--data-root", str(celeba), *QUICK, "--out", str(out)]
     assert "already holds a run" in refuse(capsys, same)
     assert "must stay 4" in refuse(capsys, ["--resume", str(out), "--batch-size", "8"])
+    assert "leave --out away" in refuse(capsys, ["--resume", str(out), "--out", str(tmp_path / "b")])
     assert "must stay celeba" in refuse(capsys, ["--resume", str(out), "--data", "toy"])
     for path in runs.states(out):
         path.unlink()

@@ -13,15 +13,28 @@ from pathlib import Path
 
 from ddpm_faces import files
 from ddpm_faces.attributes import CELEBA
-from ddpm_faces.data.celeba import SPLITS, WAYS
+from ddpm_faces.data.celeba import PARTIAL, SPLITS, WAYS, present
+from ddpm_faces.data.store import cache_root, fingerprint
 from ddpm_faces.errors import UserError
+from ddpm_faces.locks import held
 
 HUB = "flwrlabs/celeba"
 
 
 def fetch_celeba(root: Path) -> None:
     """Bring CelebA into root/celeba by the first route that works. Raises UserError, with the other ways, if none does."""
+    existed = root.exists()
     files.make_folder(root)
+    with held(
+        cache_root() / f"fetch-{fingerprint({'root': str(root.absolute())})}.lock", f"fetching CelebA into {root}", wait=True
+    ):
+        if not present(root):  # another process may have fetched it meanwhile
+            for leftover in root.glob(f"celeba{PARTIAL}*"):  # of one that was killed
+                shutil.rmtree(leftover, ignore_errors=True)
+            _fetch(root, existed)
+
+
+def _fetch(root: Path, existed: bool) -> None:
     if (root / "celeba").exists():
         raise UserError(f"{root / 'celeba'} is there but has no CelebA in it: remove it, or fetch into another --data-root")
     problems = []
@@ -33,7 +46,7 @@ def fetch_celeba(root: Path) -> None:
             problems.append(f'{name}: needs {error.name}, pip install "ddpm_faces[fetch]"')
         except Exception as error:  # whatever the network libraries raise, the next route may still work
             problems.append(f"{name}: {(str(error) or type(error).__name__).splitlines()[0][:120]}")
-    if not any(root.iterdir()):
+    if not existed and not any(root.iterdir()):
         root.rmdir()
     raise UserError(f"CelebA could not be fetched ({'; '.join(problems)}); {WAYS}; then --data-root FOLDER")
 
@@ -43,7 +56,7 @@ def from_drive(root: Path) -> None:
     import gdown  # noqa: F401 (torchvision's need, asked for here to be named if it lacks)
     from torchvision.datasets import CelebA
 
-    with tempfile.TemporaryDirectory(prefix="celeba.partial-", dir=root) as partial:
+    with tempfile.TemporaryDirectory(prefix=f"celeba{PARTIAL}", dir=root) as partial:
         CelebA(partial, split="all", target_type="attr", download=True)
         (Path(partial) / "celeba").rename(root / "celeba")
 
@@ -69,7 +82,7 @@ def unpack_parquet(shards: Mapping[str, Sequence[Path]], target: Path) -> int:
     from tqdm import tqdm
 
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f"{target.name}.partial-", dir=target.parent))
+    partial = Path(tempfile.mkdtemp(prefix=f"{target.name}{PARTIAL}", dir=target.parent))
     number, attributes, partition = 0, [], []
     try:
         (partial / "img_align_celeba").mkdir()

@@ -1,8 +1,8 @@
 """A data set decoded once: one flat file of uint8 pixels that training maps into memory and reads batches from.
 
 A store is a folder: images.u8 (N, H, W, C), conditions.npy (N, K) int8, and store.json, which holds the shape, the names of
-the conditions, the facts it was made from (the folder's name ends in their fingerprint), and every picture that was skipped,
-with the reason.
+the conditions, the facts it was made from (the folder's name ends in their fingerprint), the names of the pictures where they
+have any, and every picture that was skipped, with the reason.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from ddpm_faces.errors import UserError
+from ddpm_faces.locks import held
 
 FORMAT = 1
 
@@ -41,12 +42,26 @@ class Store:
             shape = tuple(self.info["shape"])
             self.images = np.memmap(folder / "images.u8", dtype=np.uint8, mode="r", shape=shape)
             self.conditions = np.load(folder / "conditions.npy", allow_pickle=False)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            self.names: tuple[str, ...] = tuple(self.info["names"])
+            self.fingerprint: str = fingerprint(self.info["facts"])
+            if self.conditions.shape != (len(self.images), len(self.names)):
+                raise ValueError(f"{len(self.images)} pictures, but conditions of shape {self.conditions.shape}")
+        except (OSError, EOFError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise UserError(f"the store {folder} cannot be read ({error}); delete that folder, it is made anew") from None
-        self.names: tuple[str, ...] = tuple(self.info["names"])
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def frequencies(self) -> tuple[float, ...]:
+        """How often each condition is present, to 4 digits; () for one-hot ones, which only ever say what is there."""
+        absent = bool((self.conditions < 0).any())
+        return tuple((self.conditions > 0).mean(axis=0).round(4).tolist()) if absent else ()
+
+    def name(self, i: int) -> str:
+        """The file that picture i was decoded from, or its number where the source has no files."""
+        names = self.info.get("pictures") or ()
+        return names[i] if i < len(names) else str(i)
 
     def batch(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
         """The pictures (B, C, H, W) uint8, channels last in memory, and their conditions (B, K) float32."""
@@ -92,35 +107,44 @@ def build(
     picture is left, the disk is full or the folder cannot be written.
     """
     folder = cache_root() / f"{name}-{fingerprint(facts)}"
-    if (folder / "store.json").is_file():
-        return Store(folder)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.partial-", dir=folder.parent))
+        if not (folder / "store.json").is_file():
+            with held(folder.parent / f"{folder.name}.lock", f"making the store {folder}", wait=True):
+                if not (folder / "store.json").is_file():  # another process may have made it meanwhile
+                    _make(folder, name, facts, shape, names, items, decode)
     except OSError as error:
-        raise UserError(f"cannot write in {folder.parent} ({error.strerror}); set DDPM_FACES_CACHE to a folder") from None
+        raise UserError(f"could not write the store {folder}: {error.strerror or error}; DDPM_FACES_CACHE moves it") from None
+    store = Store(folder)
+    if skipped := store.info["skipped"]:
+        print(
+            f"{name}: skipped {len(skipped)} unreadable pictures, listed in {folder / 'store.json'} (once they are "
+            f"mended, delete that folder); the first is {skipped[0]}"
+        )
+    return store
+
+
+def _make(folder: Path, name: str, facts: dict, shape: tuple, names: Sequence[str], items, decode: Callable) -> None:
+    """Make the store beside its place and rename it; what a killed process left of it goes first."""
+    for leftover in folder.parent.glob(f"{folder.name}.partial-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.partial-", dir=folder.parent))
     try:
         items = items() if callable(items) else items
-        skipped, count = _decode_all(partial, name, names, items, decode)
-        if not count:
+        skipped, kept = _decode_all(partial, name, names, items, decode)
+        if not kept:
             raise UserError(f"{name}: none of {len(items)} pictures could be read; first: {'; '.join(skipped[:1])}")
-        info = {"shape": [count, *shape], "names": list(names), "facts": facts, "skipped": skipped}
+        info = {"shape": [len(kept), *shape], "names": list(names), "facts": facts, "skipped": skipped}
+        if isinstance(kept[0], str):
+            info["pictures"] = kept
         (partial / "store.json").write_text(json.dumps(info, indent=1))
-        if (folder / "store.json").is_file():  # another process was faster
-            return Store(folder)
         shutil.rmtree(folder, ignore_errors=True)  # an older one without its store.json: an interrupted copy, say
         partial.rename(folder)
-    except OSError as error:
-        raise UserError(f"could not write the store {folder}: {error.strerror or error}") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    if skipped:
-        print(f"{name}: skipped {len(skipped)} unreadable pictures, listed in {folder / 'store.json'}; {skipped[0]}")
-    return Store(folder)
 
 
-def _decode_all(folder: Path, name: str, names: Sequence[str], items: Sequence, decode: Callable) -> tuple[list[str], int]:
-    """Write images.u8 and conditions.npy; returns (what was skipped, how many pictures were kept)."""
+def _decode_all(folder: Path, name: str, names: Sequence[str], items: Sequence, decode: Callable) -> tuple[list[str], list]:
+    """Write images.u8 and conditions.npy; returns (what was skipped and why, the items that were kept)."""
     from tqdm import tqdm
 
     def attempt(item):
@@ -129,19 +153,26 @@ def _decode_all(folder: Path, name: str, names: Sequence[str], items: Sequence, 
         except MemoryError:
             raise
         except Exception as error:  # Pillow answers damage with many kinds, decompression bombs among them
+            if isinstance(error, OSError) and error.errno is not None:  # the disk's fault, not the picture's: it may pass
+                raise UserError(
+                    f"{item} cannot be read ({error.strerror}): is the data still there? Nothing was kept"
+                ) from None
             return f"{item}: {error}"
 
     skipped: list[str] = []
+    kept: list = []
     conditions: list[np.ndarray] = []
     with (folder / "images.u8").open("wb") as file, ThreadPoolExecutor() as pool:
-        for result in tqdm(_in_order(pool, attempt, items), f"decoding {name}", len(items), unit="img", leave=False):
+        results = tqdm(_in_order(pool, attempt, items), f"decoding {name}", len(items), unit="img", leave=False)
+        for item, result in zip(items, results, strict=True):
             if isinstance(result, str):
                 skipped.append(result)
             else:
+                kept.append(item)
                 file.write(np.ascontiguousarray(result[0]).tobytes())
                 conditions.append(result[1])
     np.save(folder / "conditions.npy", np.asarray(conditions, dtype=np.int8).reshape(-1, len(names)))
-    return skipped, len(conditions)
+    return skipped, kept
 
 
 def _in_order(pool: ThreadPoolExecutor, work: Callable, items: Sequence, chunk: int = 1024) -> Iterable:

@@ -33,6 +33,7 @@ class Schedule:
 
     @cached_property
     def beta(self) -> Tensor:
+        """beta_t in (0, 0.999], the variance that step t adds."""
         if self.kind == "linear":  # the paper's 1e-4 to 0.02 are for 1000 steps; others add the same total noise
             scale = 1000 / self.steps
             return torch.linspace(1e-4 * scale, 0.02 * scale, self.steps, dtype=torch.float64).clamp(max=0.999)
@@ -42,6 +43,7 @@ class Schedule:
 
     @cached_property
     def alpha_bar(self) -> Tensor:
+        """alpha_bar_t in (0, 1), falling: the share of the variance that is still the image's at step t."""
         return torch.cumprod(1 - self.beta, dim=0)  # DDPM (4)
 
     def timesteps(self, n: int) -> list[int]:

@@ -6,6 +6,8 @@ learned null condition of classifier-free guidance, and naming only some attribu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from einops import repeat
 from torch import Tensor, nn
@@ -19,12 +21,24 @@ from ddpm_faces.models.unet import UNet
 GAIN = 8.0
 
 
+def standard_scales(frequencies: Sequence[float], conditions: int) -> Tensor:
+    """By what to multiply an entry that is above 0, and one that is below: (2, K), always on the CPU.
+
+    An attribute that p of all faces have becomes (1 - p) / s where it is present and -p / s where it is absent, with s =
+    sqrt(p (1 - p)): mean 0 and variance 1 over the data, 0 still for what is not said. As -1 and +1, a rare one would be the
+    same number for nearly every face, which teaches the bias and little else. 1 and 1 where no frequencies are given.
+    """
+    p = torch.tensor(frequencies or [0.5] * conditions, dtype=torch.float32, device="cpu").clamp(0.01, 0.99)
+    return torch.stack((((1 - p) / p).sqrt(), (p / (1 - p)).sqrt()))
+
+
 class ConditionalUNet(nn.Module):
     """eps_theta(x, t, c): a U-Net whose input is the noisy image and the embedded condition, side by side.
 
     image_channels: of x, and of the noise predicted. conditions: length K of a condition vector; 0 builds the
     unconditional model, with no embedding at all. embedding: channels that the condition becomes. schedule: says how
-    noisy x is at t. The rest goes to UNet.
+    noisy x is at t. frequencies: how often each condition is present in the data, see `standard_scales`. The rest goes
+    to UNet.
 
     A second linear map adds the condition to the time embedding, from zero at the start: constant planes alone reach the
     deeper levels faintly, and are learned slowly.
@@ -34,8 +48,17 @@ class ConditionalUNet(nn.Module):
     at the last: a network that must copy x to predict eps, and is 1% off, tints the whole picture. Here the copy is exact.
     """
 
-    def __init__(self, image_channels: int, conditions: int, embedding: int = 32, schedule: Schedule | None = None, **unet):
+    def __init__(
+        self,
+        image_channels: int,
+        conditions: int,
+        embedding: int = 32,
+        schedule: Schedule | None = None,
+        frequencies: Sequence[float] = (),
+        **unet,
+    ):
         super().__init__()
+        self.scales = standard_scales(frequencies, conditions)
         self.image_channels, self.conditions, self.schedule = image_channels, conditions, schedule or Schedule()
         self.embed = nn.Linear(conditions, embedding) if conditions else None
         self.unet = UNet(image_channels + (embedding if conditions else 0), image_channels, **unet)
@@ -49,9 +72,11 @@ class ConditionalUNet(nn.Module):
         """x (B, C, H, W) noisy images, t (B,) integer steps, c (B, K) conditions -> predicted noise (B, C, H, W)."""
         inputs, extra = x, None
         if self.embed is not None:
-            planes = repeat(self.embed(GAIN * c), "b e -> b e h w", h=x.shape[2], w=x.shape[3])
+            present, absent = self.scales.to(c.device)
+            scaled = GAIN * c * torch.where(c > 0, present, absent)  # (B, K)
+            planes = repeat(self.embed(scaled), "b e -> b e h w", h=x.shape[2], w=x.shape[3])
             inputs = torch.cat((x, planes), dim=1)  # (B, C + E, H, W)
-            extra = self.modulate(GAIN * c)  # (B, time_width)
+            extra = self.modulate(scaled)  # (B, time_width)
         v = self.unet(inputs, t, extra).float()
         alpha_bar = at(self.schedule.alpha_bar, t, x)  # (B, 1, 1, 1)
         return (1 - alpha_bar).sqrt() * x + alpha_bar.sqrt() * v

@@ -1,0 +1,77 @@
+"""When memory runs out: smaller batches and the same pictures, or one line that says what to do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from conftest import TRAIN, one_line, random_model
+
+from ddpm_faces import checkpoint, generate
+from ddpm_faces.attributes import CELEBA
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+import torch
+from ddpm_faces import generate, load
+torch.set_num_threads(1)
+model = load(sys.argv[1])
+generate(model, "Smiling", n=2, steps=2)  # whatever is loaded at first use is loaded
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+limit = pages * resource.getpagesize() + int(sys.argv[2]) * 2**20
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+torch.save(generate(model, "Smiling", n=256, steps=2, batch_size=256), sys.argv[3])
+"""
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory) -> str:
+    """Its attention over 32 x 32 places and wide maps take hundreds of MB at 256 pictures of 64 x 64."""
+    return str(checkpoint.save(tmp_path_factory.mktemp("models") / "m.safetensors", random_model(CELEBA, (3, 64, 64))))
+
+
+def sample_with(megabytes: int, model_file: str, out) -> tuple[int, str]:
+    command = [sys.executable, "-c", LIMITED, model_file, str(megabytes), str(out)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit on address space is Linux's")
+def test_sampling_goes_on_with_smaller_batches_and_gives_the_same_pictures(model_file, tmp_path):
+    status, error = sample_with(200, model_file, tmp_path / "pictures.pt")
+    assert status == 0, error
+    assert "out of memory; going on with 128 pictures at a time" in error
+    free = generate(checkpoint.load(model_file), "Smiling", n=256, steps=2)
+    assert (torch.load(tmp_path / "pictures.pt") - free).abs().max() < 1e-4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit on address space is Linux's")
+def test_not_enough_for_one_picture_is_said(model_file, tmp_path):
+    status, error = sample_with(0, model_file, tmp_path / "pictures.pt")
+    assert status == 1 and "UserError: out of memory even with one picture at a time" in error
+
+
+TRAIN_LIMITED = """
+import resource, sys
+from pathlib import Path
+import torch
+from ddpm_faces.train import main
+torch.set_num_threads(1)
+assert main([*sys.argv[2:], "--batch-size", "4", "--max-steps", "2", "--out", sys.argv[1] + "/small"]) == 0
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+limit = pages * resource.getpagesize() + 100 * 2**20
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+sys.exit(main([*sys.argv[2:], "--batch-size", "1024", "--max-steps", "2", "--out", sys.argv[1] + "/large"]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit on address space is Linux's")
+def test_training_explains(celeba, tmp_path):
+    flags = [flag for flag in TRAIN if flag not in ("--batch-size", "4")]
+    command = [sys.executable, "-c", TRAIN_LIMITED, str(tmp_path), *flags, "--data-root", str(celeba)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert "out of memory with --batch-size 1024: start again with half of it" in one_line(done.stderr)
