@@ -7,6 +7,7 @@ have any, and every picture that was skipped, with the reason.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -153,7 +154,8 @@ def _decode_all(folder: Path, name: str, names: Sequence[str], items: Sequence, 
         except MemoryError:
             raise
         except Exception as error:  # Pillow answers damage with many kinds, decompression bombs among them
-            if isinstance(error, OSError) and error.errno is not None:  # the disk's fault, not the picture's: it may pass
+            own = (None, errno.EIO, errno.EACCES, errno.EPERM)  # a bad sector or a forbidden file is this picture's fault
+            if isinstance(error, OSError) and error.errno not in own:  # and the rest is the machine's, or the disk has gone
                 raise UserError(
                     f"{item} cannot be read ({error.strerror}): is the data still there? Nothing was kept"
                 ) from None

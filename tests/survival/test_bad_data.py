@@ -9,6 +9,7 @@ import shutil
 import struct
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,11 @@ import pytest
 from conftest import write_celeba, write_mnist
 from PIL import Image
 
+import ddpm_faces.data.celeba
+import ddpm_faces.data.store
+from ddpm_faces.attributes import CELEBA
 from ddpm_faces.data import open_data
+from ddpm_faces.data.download import unpack_parquet
 from ddpm_faces.data.toyfaces import toy_face
 from ddpm_faces.errors import UserError
 
@@ -142,6 +147,24 @@ def test_damaged_pictures(original, tmp_path, amount):
         kept = [store.name(i) for i in range(len(store))]
         assert kept == [f"{i:06d}.jpg" for i in range(1, 9) if not (skipped and f"{i:06d}.jpg" == victim.name)]
     assert not (tmp_path / "touched").exists() and not Path("touched").exists()
+
+
+def test_data_that_goes_away_while_it_is_decoded_makes_no_store(original, tmp_path, monkeypatch):
+    """Half of the pictures are read when the folder vanishes: that is no damage, and the half is no data set."""
+    root, read = damaged_copy(original, tmp_path / "copy"), []
+    real = ddpm_faces.data.celeba.load_face
+
+    def load_face(path: Path, crop: str, size: int):
+        read.append(path)
+        if len(read) == 4:
+            shutil.rmtree(root)
+        return real(path, crop, size)
+
+    monkeypatch.setattr(ddpm_faces.data.celeba, "load_face", load_face)
+    monkeypatch.setattr(ddpm_faces.data.store, "ThreadPoolExecutor", lambda: ThreadPoolExecutor(1))
+    with pytest.raises(UserError, match="is the data still there"):
+        open_data("celeba", root)
+    assert not [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
 
 
 # The attribute file and the partition
@@ -283,6 +306,20 @@ def test_damaged_partitions(original, tmp_path, amount):
             store = open_or_refuse(root)
             if store is not None:
                 assert {store.name(i) for i in range(len(store))} <= {f"{i:06d}.jpg" for i in range(1, 9)}, what
+
+
+def test_paths_in_an_archive_mean_nothing(original, tmp_path):
+    """The hub's parquet files name their pictures: names such as these would write outside the folder."""
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    content = (original / "celeba/img_align_celeba/000001.jpg").read_bytes()
+    evil = ["../../evil.jpg", "/tmp/ddpm_faces_evil.jpg", "..", "a\0b", ""]
+    columns = {"image": [{"bytes": content, "path": name} for name in evil]}
+    columns |= {name: [True] * len(evil) for name in CELEBA}
+    parquet.write_table(pa.table(columns), tmp_path / "train-0.parquet")
+    target = tmp_path / "deep" / "down" / "celeba"
+    assert unpack_parquet({"train": [tmp_path / "train-0.parquet"]}, target) == len(evil)
+    assert sorted(path.name for path in (target / "img_align_celeba").iterdir()) == [f"{i:06d}.jpg" for i in range(1, 6)]
+    assert not list(tmp_path.rglob("*evil*")) and not Path("/tmp/ddpm_faces_evil.jpg").exists()
 
 
 # MNIST
