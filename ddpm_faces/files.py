@@ -10,6 +10,7 @@ from pathlib import Path
 from ddpm_faces.errors import UserError
 
 PART = ".part"  # ends the names of files that are being written
+PARTIAL = ".partial-"  # is in the names of folders that are being made
 
 
 def check_folder(folder: Path) -> None:

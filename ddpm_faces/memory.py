@@ -46,9 +46,9 @@ def halving(function: Callable[[int], T], batch_size: int) -> T:
 
     try:
         return find_executable_batch_size(attempt, starting_batch_size=batch_size, reduce_batch_size_fn=halve)()
-    except RuntimeError as error:
+    except RuntimeError:
         if size == 0:
             raise UserError(
                 "out of memory even with one picture at a time: close other programs, or use another --device"
             ) from None
-        raise error
+        raise

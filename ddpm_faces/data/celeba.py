@@ -15,6 +15,7 @@ from PIL import Image
 from ddpm_faces.attributes import CELEBA
 from ddpm_faces.data.store import Store, build
 from ddpm_faces.errors import UserError
+from ddpm_faces.files import PARTIAL
 
 FULL = (178, 218)  # width and height of an aligned picture; smaller and larger copies have the same shape
 CROPS: dict[str, tuple[int, int, int, int]] = {  # left, top, right, bottom in a picture of FULL size
@@ -24,7 +25,6 @@ CROPS: dict[str, tuple[int, int, int, int]] = {  # left, top, right, bottom in a
 }
 HEADINGS = ("image_id", "image", "filename")  # of the first column, where it has one
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")  # that Pillow reads by itself: some others start programs, such as Ghostscript
-PARTIAL = ".partial-"  # in the names of folders that are being made
 SPLITS = ("train", "valid", "test")
 LAST_OF_SPLIT = (162_770, 182_637, 202_599)  # the official partition, by file number
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from ddpm_faces import files
 from ddpm_faces.attributes import CELEBA
-from ddpm_faces.data.celeba import PARTIAL, SPLITS, WAYS, present
+from ddpm_faces.data.celeba import SPLITS, WAYS, present
 from ddpm_faces.data.store import cache_root, fingerprint
 from ddpm_faces.errors import UserError
+from ddpm_faces.files import PARTIAL
 from ddpm_faces.locks import held
 
 HUB = "flwrlabs/celeba"

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from ddpm_faces.errors import UserError
+from ddpm_faces.files import PARTIAL
 from ddpm_faces.locks import held
 
 FORMAT = 1
@@ -126,9 +127,9 @@ def build(
 
 def _make(folder: Path, name: str, facts: dict, shape: tuple, names: Sequence[str], items, decode: Callable) -> None:
     """Make the store beside its place and rename it; what a killed process left of it goes first."""
-    for leftover in folder.parent.glob(f"{folder.name}.partial-*"):
+    for leftover in folder.parent.glob(f"{folder.name}{PARTIAL}*"):
         shutil.rmtree(leftover, ignore_errors=True)
-    partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.partial-", dir=folder.parent))
+    partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}{PARTIAL}", dir=folder.parent))
     try:
         items = items() if callable(items) else items
         skipped, kept = _decode_all(partial, name, names, items, decode)
