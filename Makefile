@@ -11,7 +11,7 @@ ROOT = $(if $(DATA_ROOT),--data-root $(DATA_ROOT))
 	@touch $@
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*##/ {printf "%-17s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*##/ {printf "%-18s %s\n", $$1, $$2}' Makefile
 
 setup: .venv/ready  ## make .venv and install everything
 	@echo "ready: .venv; python is $(PY)"
@@ -51,12 +51,25 @@ test: .venv/ready  ## run all tests but those of tests/survival
 test-slow: .venv/ready  ## tests/survival: kills, full disks, damaged files, without mercy
 	$(PY) -m pytest -q tests/survival --full
 
+.venv/bench: .venv/ready
+	@.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e ".[bench]"
+	@touch $@
+
+bench: .venv/bench  ## speed and memory beside the report's recipe and a peer, about ten minutes
+	$(PY) -m benchmarks $(ARGS)
+
+bench-quick: .venv/bench  ## the same, rougher, in under two minutes
+	$(PY) -m benchmarks --quick $(ARGS)
+
+bench-learning: .venv/ready  ## what is learned from 20,000 faces, beside the report's network: make bench-learning DATA_ROOT=~/data
+	$(PY) -m benchmarks.learning $(ROOT) $(ARGS)
+
 lint: .venv/ready  ## ruff and mypy
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy ddpm_faces
+	.venv/bin/mypy ddpm_faces benchmarks
 
 clean:  ## remove what the commands made: out/ and caches; runs/ and .venv stay
 	rm -rf out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help setup demo train-celeba train-mnist train-toy sample interpolate test test-slow lint clean
+.PHONY: help setup demo train-celeba train-mnist train-toy sample interpolate test test-slow bench bench-quick bench-learning lint clean

@@ -1,4 +1,4 @@
-"""Which device to compute on, and in which precision to train there."""
+"""Which device to compute on, and in which precision."""
 
 from __future__ import annotations
 
@@ -23,7 +23,24 @@ def find_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
-def training_precision(device: torch.device) -> str:
+PRECISIONS = ("auto", "no", "bf16", "fp16")
+
+
+def find_precision(name: str, device: torch.device) -> str:
+    """`name`, or for "auto" what suits the device: "bf16", "fp16" or "no". Raises UserError on what it does badly."""
+    if name not in PRECISIONS:
+        raise UserError(f"no precision '{name}': choose {', '.join(PRECISIONS)}")
+    if name == "fp16" and device.type != "cuda":
+        raise UserError(f"fp16 is for CUDA, not for {device.type}, where it overflows or crawls: use --precision auto")
+    return best_precision(device) if name == "auto" else name
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """The context in which convolutions and matrix products are computed in that precision, weights staying as they are."""
+    return torch.autocast(device.type, torch.float16 if precision == "fp16" else torch.bfloat16, enabled=precision != "no")
+
+
+def best_precision(device: torch.device) -> str:
     """accelerate's name of the mixed precision that this hardware does well: "bf16", "fp16" or "no".
 
     bf16 keeps fp32's range, so nothing overflows; where chips only emulate it (a T4, most CPUs) it is slower than fp32.

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ddpm_faces.attributes import one_hot, parse_digits, parse_spec, to_vector
 from ddpm_faces.checkpoint import DiffusionModel, require
+from ddpm_faces.devices import autocast, find_precision
 from ddpm_faces.diffusion.guidance import guided
 from ddpm_faces.diffusion.samplers import SAMPLERS, default_steps
 from ddpm_faces.errors import UserError
@@ -75,6 +76,7 @@ def generate(
     sampler: str = "dpm",
     steps: int | None = None,
     batch_size: int = 64,
+    precision: str = "auto",
     progress: bool = False,
 ) -> Tensor:
     """Sample pictures (N, C, H, W), float32 in [-1, 1], on the CPU.
@@ -82,8 +84,9 @@ def generate(
     condition: see to_conditions. seed: picture i starts from seed + i, or give one seed per picture; a picture depends on
     its seed and condition alone, never on its batch. guidance: CFG scale, 1 plain, by default what the checkpoint says.
     n: how many, one for each condition by default. sampler: "dpm" (DPM-Solver++), "ddim" or "ddpm". steps: network
-    evaluations a picture, by default 20, 50 and 1000. batch_size: pictures at a time, halved where memory runs out. Raises
-    UserError on anything impossible.
+    evaluations a picture, by default 15, 50 and 1000. batch_size: pictures at a time, halved where memory runs out.
+    precision: "bf16" or "fp16" where the device is faster with it ("auto"), or "no": the same pictures to about one of 255
+    shades. Raises UserError on anything impossible.
     """
     vectors = to_conditions(model, condition, n)
     try:
@@ -102,6 +105,7 @@ def generate(
     if not -100 <= scale <= 100:
         raise UserError(f"guidance {scale:g} is out of range: 0 ignores the condition, 1 is plain, 2 to 5 exaggerate")
     steps = default_steps(sampler, model.schedule) if steps is None else steps
+    precision = find_precision(precision, model.device)
     model.schedule.timesteps(steps)  # an impossible number is refused before any work
 
     from tqdm import tqdm
@@ -124,6 +128,7 @@ def generate(
                 bar.update(len(x))
             pictures.extend(x.clamp(-1, 1).float().cpu())
 
-    with tqdm(total=steps * len(seeds), desc="sampling", unit="step", leave=False, disable=not progress) as bar:
+    bar = tqdm(total=steps * len(seeds), desc="sampling", unit="step", leave=False, disable=not progress)
+    with bar, autocast(model.device, precision):
         halving(sample, min(batch_size, len(seeds)))
     return torch.stack(pictures)

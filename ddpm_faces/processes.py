@@ -12,8 +12,7 @@ from pathlib import Path
 
 import torch
 
-from ddpm_faces.devices import find_device, training_precision
-from ddpm_faces.errors import UserError
+from ddpm_faces.devices import find_device, find_precision
 
 
 def make_accelerator(device_name: str, precision: str, folder: Path):
@@ -25,9 +24,7 @@ def make_accelerator(device_name: str, precision: str, folder: Path):
     device = find_device(device_name)
     if device.index is not None:
         os.environ["ACCELERATE_TORCH_DEVICE"] = str(device)
-    precision = training_precision(device) if precision == "auto" else precision
-    if precision == "fp16" and device.type != "cuda":
-        raise UserError(f"fp16 overflows without loss scaling, which {device.type} has not: use --precision auto")
+    precision = find_precision(precision, device)
     if "RANK" not in os.environ:  # a second training in one process, a notebook's say, may want another precision or device
         AcceleratorState._reset_state(reset_partial_state=True)
     return Accelerator(

@@ -10,6 +10,7 @@ from pathlib import Path
 from ddpm_faces import cli
 from ddpm_faces.attributes import parse_digits
 from ddpm_faces.cli import arg
+from ddpm_faces.devices import PRECISIONS
 from ddpm_faces.diffusion.samplers import SAMPLERS, default_steps
 from ddpm_faces.errors import UserError
 
@@ -25,10 +26,11 @@ class Sampling:
     n: int | None = arg(None, "how many pictures; in a strip, how many rows")
     guidance: float | None = arg(None, "0 ignores the condition, 1 is plain, more exaggerates (default: the model's own)")
     sampler: str = arg("dpm", "the sampler", choices=tuple(SAMPLERS))
-    steps: int | None = arg(None, "network evaluations a picture (default: dpm 20, ddim 50, ddpm all of the schedule)")
+    steps: int | None = arg(None, "network evaluations a picture (default: dpm 15, ddim 50, ddpm all of the schedule)")
     seed: int = arg(0, "picture (in a strip, row) i starts from the noise of seed + i")
     batch_size: int = arg(64, "pictures at a time; changes speed and memory, not the pictures")
     device: str = arg("auto", "cpu, cuda, cuda:1, mps")
+    precision: str = arg("auto", "arithmetic: auto takes what the hardware does well", choices=PRECISIONS)
     out: Path | None = arg(None, "the picture to write (default: in out/)", metavar="FILE")
 
     def __post_init__(self):
@@ -48,7 +50,8 @@ class Sampling:
         steps = default_steps(self.sampler, model.schedule) if self.steps is None else self.steps
         guidance = model.guidance if self.guidance is None else self.guidance
         return {
-            "guidance": guidance, "sampler": self.sampler, "steps": steps, "batch_size": self.batch_size, "progress": True,
+            "guidance": guidance, "sampler": self.sampler, "steps": steps,
+            "batch_size": self.batch_size, "precision": self.precision, "progress": True,
         }  # fmt: skip
 
 

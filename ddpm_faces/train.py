@@ -19,6 +19,7 @@ from ddpm_faces.attributes import one_hot
 from ddpm_faces.cli import arg
 from ddpm_faces.data import DATA, fetch, open_data
 from ddpm_faces.data.celeba import CROPS
+from ddpm_faces.devices import PRECISIONS
 from ddpm_faces.diffusion.schedule import Schedule
 from ddpm_faces.errors import UserError
 from ddpm_faces.journal import Journal, describe_data
@@ -68,7 +69,7 @@ class TrainConfig(Recipe):
     sample_every: int = arg(1000, "steps from one sample grid to the next; 0 for none")
     log_every: int = arg(20, "steps from one row of the loss curve to the next")
     device: str = arg("auto", "cpu, cuda, cuda:1, mps")
-    precision: str = arg("auto", "arithmetic: auto takes what the hardware does well", choices=("auto", "no", "bf16", "fp16"))
+    precision: str = arg("auto", "arithmetic: auto takes what the hardware does well", choices=PRECISIONS)
 
     def __post_init__(self):
         super().__post_init__()
@@ -141,10 +142,11 @@ def new_model_config(config: TrainConfig, store) -> checkpoint.Config:
 @cli.command
 def main(argv: Sequence[str] | None = None) -> int:
     config = settings_from(argv)
-    files.check_folder(config.folder)  # before the data set is fetched, which may take an hour
     if config.resume is None:
         refuse_a_second_run(config.folder)
     accelerator = make_accelerator(config.device, config.precision, config.folder)
+    if accelerator.is_main_process:  # the only one to write there
+        files.check_folder(config.folder)  # before the data set is fetched, which may take an hour
     with accelerator.local_main_process_first():
         if config.download and accelerator.is_local_main_process:
             fetch(config.data, config.data_root)
@@ -172,9 +174,11 @@ def run(config: TrainConfig, accelerator, store) -> int:
         runs.write_config(config.folder, settings, {"fingerprint": store.fingerprint, "pictures": len(store)})
         accelerator.init_trackers("tensorboard")
         count = sum(p.numel() for p in state.network.parameters())
+        many, device = accelerator.num_processes, accelerator.device
+        where = f"{many} x {device.type}" if many > 1 else str(device)
         print(
             f"{config.folder}: {config.preset}, {count / 1e6:.2f}M parameters, {len(store):,} pictures, steps {state.step} to "
-            f"{total} of {config.batch_size} on {accelerator.device} ({accelerator.mixed_precision})"
+            f"{total} of {config.batch_size} on {where} ({accelerator.mixed_precision})"
         )
     until = total if config.max_steps is None else min(total, config.max_steps)
     with StopSignal() as stop, Journal(config.folder, state, model_config, store, total, progress) as journal:

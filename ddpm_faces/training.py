@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from ddpm_faces.cli import arg
+from ddpm_faces.data.feed import Feed
 from ddpm_faces.data.store import Store, batch_indices
 from ddpm_faces.diffusion.process import WEIGHTINGS, draw, loss
 from ddpm_faces.diffusion.schedule import Schedule
+from ddpm_faces.ema import EMA
 from ddpm_faces.errors import UserError
 
 
@@ -87,7 +88,7 @@ class TrainState:
     accelerator: Any  # accelerate's Accelerator
     recipe: Recipe
     network: nn.Module  # the raw weights
-    ema: AveragedModel
+    ema: EMA
     adam: torch.optim.Adam
     scheduler: torch.optim.lr_scheduler.LRScheduler
     parallel: nn.Module  # network as accelerate wraps it: mixed precision, several processes
@@ -104,7 +105,7 @@ class TrainState:
         from diffusers.optimization import get_cosine_schedule_with_warmup
 
         network = network.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        ema = AveragedModel(network, multi_avg_fn=_average(recipe.ema))
+        ema = EMA(network, recipe.ema)
         adam = torch.optim.Adam(network.parameters(), lr=recipe.lr, fused=True)
         if saved is not None:
             _restore(network, ema, adam, saved)
@@ -135,17 +136,7 @@ class TrainState:
         return all(bool(parameter.isfinite().all()) for parameter in self.network.parameters())
 
 
-def _average(most: float):
-    """EMA whose decay grows as (1 + n) / (10 + n), so that the first weights, which are noise, are soon forgotten."""
-
-    def update(averages, weights, n):
-        decay = min(most, (1 + int(n)) / (10 + int(n)))
-        torch._foreach_lerp_(averages, weights, 1 - decay)
-
-    return update
-
-
-def _restore(network: nn.Module, ema: AveragedModel, adam: torch.optim.Adam, saved: Saved) -> None:
+def _restore(network: nn.Module, ema: EMA, adam: torch.optim.Adam, saved: Saved) -> None:
     tensors, numbers = saved
 
     def part(prefix: str) -> dict[str, Tensor]:
@@ -153,7 +144,7 @@ def _restore(network: nn.Module, ema: AveragedModel, adam: torch.optim.Adam, sav
 
     network.load_state_dict(part("model."))
     ema.module.load_state_dict(part("ema."))
-    ema.n_averaged.fill_(numbers["step"] - numbers.get("skipped", 0))  # type: ignore[operator]
+    ema.count = numbers["step"] - numbers.get("skipped", 0)
     moments: dict[int, dict[str, Tensor]] = {}
     for i, (name, parameter) in enumerate(network.named_parameters()):
         moments[i] = {"step": torch.tensor(float(numbers["adam_step"]))}
@@ -179,19 +170,20 @@ def train(state: TrainState, store: Store, schedule: Schedule, total_steps: int)
     device = accelerator.device
     conditions: int = state.network.conditions  # type: ignore[assignment]
     rng = torch.Generator(device)
+    feed = Feed(store, device)
 
     while state.step < total_steps:
         rng.manual_seed(int(np.random.SeedSequence([recipe.seed, state.step]).generate_state(1, np.uint64)[0] >> 1))
-        images, c = store.batch(batch_indices(len(store), batch, state.step, recipe.seed)[mine])
+        images, c = feed(batch_indices(len(store), batch, state.step, recipe.seed)[mine])
         draws = draw(
             torch.Size((batch, *images.shape[1:])), conditions, schedule, recipe.p_null, recipe.p_each, rng
         )  # of the whole batch
         draws = type(draws)(*(d[mine].contiguous(memory_format=_format(d)) for d in draws))
-        x0 = images.to(device, non_blocking=True).float() / 127.5 - 1  # (B, C, H, W) in [-1, 1]
+        x0 = images.float() / 127.5 - 1  # (B, C, H, W) in [-1, 1]
         if recipe.flip:
             mirrored = torch.rand(batch, generator=rng, device=device)[mine] < 0.5
             x0 = torch.where(mirrored[:, None, None, None], x0.flip(3), x0)
-        value = loss(state.parallel, x0, c.to(device)[:, :conditions], draws, schedule, recipe.weighting)
+        value = loss(state.parallel, x0, c[:, :conditions], draws, schedule, recipe.weighting)
 
         state.optimizer.zero_grad()
         accelerator.backward(value)
@@ -203,7 +195,7 @@ def train(state: TrainState, store: Store, schedule: Schedule, total_steps: int)
         if not skip or accelerator.scaler is not None:  # which leaves it out by itself, and lowers the scale
             state.optimizer.step()
         if not skip:
-            state.ema.update_parameters(state.network)
+            state.ema.update(state.network)
         state.scheduler.step()
         state.step += 1
         if accelerator.scaler is None:  # the step that breaks the weights is the one to be told, not the next

@@ -13,8 +13,9 @@ from ddpm_faces.generation import generate, start_noise, to_conditions
 
 
 @pytest.mark.parametrize(("sampler", "steps"), [("dpm", 5), ("ddim", 5), ("ddpm", 20)])
-def test_a_picture_is_the_same_alone_and_in_any_batch(face_model, sampler, steps):
-    options = {"seed": 7, "guidance": 2.0, "sampler": sampler, "steps": steps}
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_a_picture_is_the_same_alone_and_in_any_batch(face_model, sampler, steps, precision):
+    options = {"seed": 7, "guidance": 2.0, "sampler": sampler, "steps": steps, "precision": precision}
     whole = generate(face_model, "Smiling", 5, **options)
     assert whole.shape == (5, 3, 16, 16) and whole.abs().max() <= 1
     by_two = generate(face_model, "Smiling", 5, batch_size=2, **options)
@@ -22,6 +23,14 @@ def test_a_picture_is_the_same_alone_and_in_any_batch(face_model, sampler, steps
     assert (whole - by_two).abs().max() < 1e-4 and (whole[3] - alone[0]).abs().max() < 1e-4
     assert (whole[0] - whole[1]).abs().max() > 0.1, "other seeds give other pictures"
     assert torch.equal(whole, generate(face_model, "Smiling", 5, **options))
+
+
+def test_half_precision_gives_the_same_pictures():
+    """The shipped model, whose pictures people see: to about a shade of 255, on average."""
+    model = ddpm_faces.load("celeba64")
+    full, half = (generate(model, "Smiling,Male", 2, steps=10, precision=precision) for precision in ("no", "bf16"))
+    assert not torch.equal(full, half)
+    assert (full - half).abs().mean() * 127.5 < 2
 
 
 def test_the_condition_changes_the_picture_and_guidance_how_much(face_model):
@@ -74,6 +83,8 @@ def test_impossible_wishes_are_refused(face_model, digit_model):
         lambda: generate(face_model, "", 2, sampler="euler"),
         lambda: generate(face_model, "", 2, guidance=float("nan")),
         lambda: generate(face_model, "", 2, batch_size=0),
+        lambda: generate(face_model, "", 2, precision="fp16"),
+        lambda: generate(face_model, "", 2, precision="fp8"),
     ):
         with pytest.raises(UserError) as caught:
             wish()

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 
-from ddpm_faces.diffusion.samplers import SAMPLERS, ddim, ddpm
+from ddpm_faces.diffusion.samplers import SAMPLERS, ddim, ddpm, dpm
 from ddpm_faces.diffusion.schedule import Schedule
 
 
@@ -59,6 +59,53 @@ def test_ddpm_equals_diffusers(kind):
         x = theirs.step(toy_eps(x, t.expand(2)), int(t), x, generator=there).prev_sample
         assert (state.x - x).abs().max() < 1e-5
         x = state.x
+
+
+@pytest.mark.parametrize("kind", ["cosine", "linear"])
+@pytest.mark.parametrize("steps", [1, 2, 10, 20])
+def test_dpm_equals_diffusers(kind, steps):
+    schedule = Schedule(kind, 1000)
+    theirs = DPMSolverMultistepScheduler(
+        trained_betas=schedule.beta.float().numpy(), algorithm_type="dpmsolver++", solver_order=2, prediction_type="sample"
+    )
+    theirs.set_timesteps(timesteps=schedule.timesteps(steps, "karras"))
+    x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    ours = dpm(toy_eps, x, schedule, steps, lambda: pytest.fail("it asks for no noise"), clip=True)
+    for state, t in zip(ours, theirs.timesteps, strict=True):
+        assert state.t == t
+        x = theirs.step(state.x0, int(t), x).prev_sample
+        assert (state.x - x).abs().max() < 1e-5
+        x = state.x
+
+
+@pytest.mark.parametrize("kind", ["cosine", "linear"])
+@pytest.mark.parametrize("spacing", ["even", "karras"])
+def test_timesteps_fall_from_the_noisiest_and_are_as_many_as_asked(kind, spacing):
+    schedule = Schedule(kind, 1000)
+    for n in (1, 2, 3, 15, 250, 999, 1000):
+        ts = schedule.timesteps(n, spacing)
+        assert len(ts) == n and ts[0] == 999 and min(ts) >= 0
+        assert all(a > b for a, b in zip(ts, ts[1:], strict=False))
+    assert schedule.timesteps(15, "karras")[-1] == 0
+
+
+@pytest.mark.parametrize("name, order", [("ddim", 1), ("dpm", 2)])
+def test_twice_the_steps_divide_the_error_by_two_to_the_order(name, order):
+    """For data N(m, s^2) the flow from noise to data is known in closed form: where each pixel should arrive, exactly."""
+    schedule, m, s = Schedule("cosine", 1000), 0.3, 0.2
+
+    def eps(x, t):
+        ab = schedule.alpha_bar[t].float()[:, None, None, None]
+        return (x - ab.sqrt() * m) * (1 - ab).sqrt() / (ab * s**2 + 1 - ab)
+
+    x = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    ab = float(schedule.alpha_bar[-1])
+    exact = m + s * (x - ab**0.5 * m) / (ab * s**2 + 1 - ab) ** 0.5
+    errors = []
+    for steps in (20, 40):
+        *_, last = SAMPLERS[name](eps, x, schedule, steps, lambda: pytest.fail("they ask for no noise"), False)
+        errors.append(float((last.x - exact).abs().mean()))
+    assert errors[0] < 0.05 and 0.8 * 2**order < errors[0] / errors[1] < 1.25 * 2**order, errors
 
 
 @pytest.mark.parametrize("name, steps", [("ddpm", 1000), ("ddim", 1000), ("dpm", 50)])

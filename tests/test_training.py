@@ -28,9 +28,9 @@ def store():
 
 @pytest.fixture(scope="module")
 def accelerator() -> Accelerator:
-    from ddpm_faces.devices import training_precision
+    from ddpm_faces.devices import best_precision
 
-    return Accelerator(cpu=True, mixed_precision=training_precision(torch.device("cpu")))
+    return Accelerator(cpu=True, mixed_precision=best_precision(torch.device("cpu")))
 
 
 def new_state(accelerator, saved: Saved | None = None, **recipe) -> TrainState:

@@ -5,6 +5,7 @@ Images x are (B, C, H, W) in [-1, 1]; t is (B,) integer steps, 0 the least noisy
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -13,27 +14,44 @@ from torch import Tensor
 from ddpm_faces.diffusion.schedule import Schedule
 
 
-def at(values: Tensor, t: Tensor, like: Tensor) -> Tensor:
-    """values (T,) at steps t (B,), as (B, 1, 1, 1) of `like`'s device and float32 (MPS has no float64)."""
-    return values.float().to(like.device)[t.to(like.device)].view(-1, 1, 1, 1)
+class Mix(NamedTuple):
+    """What x_t is made of, DDPM (4): signal = sqrt(alpha_bar_t) of the image and noise = sqrt(1 - alpha_bar_t) of the noise."""
+
+    signal: Tensor
+    noise: Tensor
+
+
+@lru_cache(maxsize=64)
+def _tables(schedule: Schedule, device: torch.device) -> Mix:
+    """Both for all steps, (T,), float32 (MPS has no float64). They stay on the device: a copy to a GPU waits for it, and one
+    in every step would keep it from being fed ahead."""
+    with torch.inference_mode(False):  # whoever asks first, others may want gradients
+        alpha_bar = schedule.alpha_bar
+        return Mix(alpha_bar.sqrt().float().to(device), (1 - alpha_bar).sqrt().float().to(device))
+
+
+def mix(schedule: Schedule, t: Tensor, like: Tensor) -> Mix:
+    """The shares at steps t (B,), as (B, 1, 1, 1) on `like`'s device."""
+    tables, t = _tables(schedule, like.device), t.to(like.device)
+    return Mix(tables.signal[t].view(-1, 1, 1, 1), tables.noise[t].view(-1, 1, 1, 1))
 
 
 def add_noise(x0: Tensor, eps: Tensor, t: Tensor, schedule: Schedule) -> Tensor:
     """Sample q(x_t | x_0): x_t = sqrt(alpha_bar_t) x0 + sqrt(1 - alpha_bar_t) eps. DDPM (4)."""
-    ab = schedule.alpha_bar
-    return at(ab.sqrt(), t, x0) * x0 + at((1 - ab).sqrt(), t, x0) * eps
+    signal, noise = mix(schedule, t, x0)
+    return signal * x0 + noise * eps
 
 
 def x0_from_eps(xt: Tensor, eps: Tensor, t: Tensor, schedule: Schedule) -> Tensor:
     """The clean image that the noise eps implies: DDPM (4) solved for x0, its (15)."""
-    ab = schedule.alpha_bar
-    return (xt - at((1 - ab).sqrt(), t, xt) * eps) / at(ab.sqrt(), t, xt)
+    signal, noise = mix(schedule, t, xt)
+    return (xt - noise * eps) / signal
 
 
 def eps_from_x0(xt: Tensor, x0: Tensor, t: Tensor, schedule: Schedule) -> Tensor:
     """The noise that the clean image x0 implies: DDPM (4) solved for eps."""
-    ab = schedule.alpha_bar
-    return (xt - at(ab.sqrt(), t, xt) * x0) / at((1 - ab).sqrt(), t, xt)
+    signal, noise = mix(schedule, t, xt)
+    return (xt - signal * x0) / noise
 
 
 class Posterior(NamedTuple):
@@ -89,5 +107,5 @@ def loss(model, x0: Tensor, c: Tensor, draws: Draws, schedule: Schedule, weighti
     xt = add_noise(x0, draws.eps, draws.t, schedule)
     error = (model(xt, draws.t, c * draws.keep).float() - draws.eps).square().mean(dim=(1, 2, 3))  # (B,)
     if weighting == "snr+1":
-        error = error / at(schedule.alpha_bar, draws.t, x0).flatten()
+        error = error / mix(schedule, draws.t, x0).signal.flatten().square()
     return error.mean()

@@ -6,6 +6,7 @@ sample. Gradients flow through: whoever needs none says so (`torch.no_grad`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -42,9 +43,9 @@ def predict(eps: Eps, x: Tensor, t: Tensor, schedule: Schedule, clip: bool) -> t
     return x0, e
 
 
-def jumps(schedule: Schedule, steps: int, like: Tensor) -> Iterator[tuple[int, Tensor, float, float]]:
+def jumps(schedule: Schedule, steps: int, like: Tensor, spacing: str = "even") -> Iterator[tuple[int, Tensor, float, float]]:
     """From the noisiest step down: (step, t as (B,), alpha_bar there, alpha_bar where the step lands); the last lands at 1."""
-    ts = schedule.timesteps(steps)
+    ts = schedule.timesteps(steps, spacing)
     alpha_bar = [*schedule.alpha_bar[ts].tolist(), 1.0]
     for i, step in enumerate(ts):
         yield step, torch.full((like.shape[0],), step, device=like.device), alpha_bar[i], alpha_bar[i + 1]
@@ -80,25 +81,32 @@ def ddim(
 def dpm(
     eps: Eps, x: Tensor, schedule: Schedule, steps: int, noise: Callable[[], Tensor], clip: bool = False
 ) -> Iterator[State]:
-    """DPM-Solver++(2M) of Lu et al. 2022, from diffusers, behind the same contract; deterministic, 15 to 20 steps do."""
-    # a slow import, wanted only here
-    from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+    """DPM-Solver++(2M), Lu et al. 2022b, algorithm 2; deterministic and of second order: twice the steps leave a
+    quarter of the error, where DDIM's leave half.
 
-    solver = DPMSolverMultistepScheduler(
-        trained_betas=schedule.beta.float().numpy(), algorithm_type="dpmsolver++", solver_order=2, prediction_type="sample"
-    )
-    ts = schedule.timesteps(steps)
-    solver.set_timesteps(timesteps=ts, device=x.device)  # type: ignore[arg-type]
-    for step in ts:
-        t = torch.full((x.shape[0],), step, device=x.device)
+    A step of DDIM assumes that x0 stays what it is until the step lands. This one goes along the line through the present
+    and the last x0, in log(signal / noise), to the middle of the step; the first step has no last x0, and the last step lands
+    on x0 itself. The steps are spaced as in Karras et al. 2022.
+    """
+    last_x0, last_width = x, math.inf
+    for step, t, ab_t, ab_s in jumps(schedule, steps, x, "karras"):
         x0, _ = predict(eps, x, t, schedule, clip)
-        x = solver.step(x0, step, x).prev_sample  # type: ignore[arg-type, union-attr]
+        width = _log_snr(ab_s) - _log_snr(ab_t)  # h of the paper; infinite for the last step
+        ahead = 0.0 if math.isinf(width) else width / last_width / 2  # 1 / (2 r)
+        d = x0 + ahead * (x0 - last_x0)
+        x = ab_s**0.5 * d + ((1 - ab_s) / (1 - ab_t)) ** 0.5 * (x - ab_t**0.5 * d)  # DDIM (12) with D in x0's place
+        last_x0, last_width = x0, width
         yield State(step, x, x0)
+
+
+def _log_snr(alpha_bar: float) -> float:
+    """lambda = log(sqrt(alpha_bar) / sqrt(1 - alpha_bar)), half the logarithm of the signal-to-noise ratio."""
+    return math.inf if alpha_bar == 1 else 0.5 * math.log(alpha_bar / (1 - alpha_bar))
 
 
 SAMPLERS: dict[str, Sampler] = {"dpm": dpm, "ddim": ddim, "ddpm": ddpm}
 
 
 def default_steps(sampler: str, schedule: Schedule) -> int:
-    """How many steps a sampler takes unless told otherwise: 20, 50 or 1000, and no more than the schedule has."""
-    return min({"dpm": 20, "ddim": 50, "ddpm": 1000}[sampler], schedule.steps)
+    """How many steps a sampler takes unless told otherwise: 15, 50 or 1000, and no more than the schedule has."""
+    return min({"dpm": 15, "ddim": 50, "ddpm": 1000}[sampler], schedule.steps)

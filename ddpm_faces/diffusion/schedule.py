@@ -46,8 +46,20 @@ class Schedule:
         """alpha_bar_t in (0, 1), falling: the share of the variance that is still the image's at step t."""
         return torch.cumprod(1 - self.beta, dim=0)  # DDPM (4)
 
-    def timesteps(self, n: int) -> list[int]:
-        """n steps spread evenly over the schedule, from the noisiest, T - 1, downwards. Raises UserError if n > T."""
+    def timesteps(self, n: int, spacing: str = "even") -> list[int]:
+        """n different steps from the noisiest, T - 1, downwards. Raises UserError if n > T.
+
+        spacing: "even" over the schedule, or "karras" (Karras et al. 2022, (5)): even in the seventh root of the noise-to-signal
+        ratio sigma, from 80 down to that of step 0. There a step's length follows how much the picture changes; of 20 even
+        steps the first alone takes sigma from 20,000 to 12, where most of what a face becomes is decided.
+        """
         if not 1 <= n <= self.steps:
             raise UserError(f"--steps {n} is impossible: this model's schedule has 1 to {self.steps}")
-        return [math.ceil(self.steps * (n - i) / n) - 1 for i in range(n)]
+        if spacing == "even":
+            return [math.ceil(self.steps * (n - i) / n) - 1 for i in range(n)]
+        sigma = ((1 - self.alpha_bar) / self.alpha_bar).sqrt()
+        roots = torch.linspace(min(float(sigma[-1]), 80.0) ** (1 / 7), float(sigma[0]) ** (1 / 7), n, dtype=torch.float64)
+        steps = [self.steps - 1]
+        for i, nearest in enumerate((sigma - roots[1:, None] ** 7).abs().argmin(dim=1).tolist(), start=1):
+            steps.append(max(min(nearest, steps[-1] - 1), n - 1 - i))  # below the last, and above as many as are to come
+        return steps

@@ -12,7 +12,7 @@ import torch
 from einops import repeat
 from torch import Tensor, nn
 
-from ddpm_faces.diffusion.process import at
+from ddpm_faces.diffusion.process import mix
 from ddpm_faces.diffusion.schedule import Schedule
 from ddpm_faces.models.unet import UNet
 
@@ -58,7 +58,8 @@ class ConditionalUNet(nn.Module):
         **unet,
     ):
         super().__init__()
-        self.scales = standard_scales(frequencies, conditions)
+        self.scales: Tensor
+        self.register_buffer("scales", standard_scales(frequencies, conditions), persistent=False)
         self.image_channels, self.conditions, self.schedule = image_channels, conditions, schedule or Schedule()
         self.embed = nn.Linear(conditions, embedding) if conditions else None
         self.unet = UNet(image_channels + (embedding if conditions else 0), image_channels, **unet)
@@ -72,11 +73,11 @@ class ConditionalUNet(nn.Module):
         """x (B, C, H, W) noisy images, t (B,) integer steps, c (B, K) conditions -> predicted noise (B, C, H, W)."""
         inputs, extra = x, None
         if self.embed is not None:
-            present, absent = self.scales.to(c.device)
+            present, absent = self.scales
             scaled = GAIN * c * torch.where(c > 0, present, absent)  # (B, K)
             planes = repeat(self.embed(scaled), "b e -> b e h w", h=x.shape[2], w=x.shape[3])
             inputs = torch.cat((x, planes), dim=1)  # (B, C + E, H, W)
             extra = self.modulate(scaled)  # (B, time_width)
         v = self.unet(inputs, t, extra).float()
-        alpha_bar = at(self.schedule.alpha_bar, t, x)  # (B, 1, 1, 1)
-        return (1 - alpha_bar).sqrt() * x + alpha_bar.sqrt() * v
+        signal, noise = mix(self.schedule, t, x)  # (B, 1, 1, 1) each
+        return noise * x + signal * v

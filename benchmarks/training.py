@@ -1,0 +1,185 @@
+"""How many pictures a second each contender trains on, at one batch size, and how much memory it takes."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from statistics import median
+
+import numpy as np
+import torch
+
+from benchmarks.workers import Worker, peak_memory, wait_for
+
+SIZE = 64
+CONTENDERS = {
+    "ours": "ours, `celeba64`",
+    "ours, fp32": "ours, fp32",
+    "report": "the report's network and loop",
+    "lucidrains": "denoising-diffusion-pytorch",
+}
+Turn = Callable[[float], tuple[int, float]]  # seconds asked -> pictures trained on, seconds taken
+
+
+def random_store(count: int):
+    """A store of random pictures and attributes in the cache: what is on them makes no difference to speed."""
+    from ddpm_faces.attributes import CELEBA
+    from ddpm_faces.data.store import build
+
+    def decode(number: int):
+        rng = np.random.default_rng(number)
+        return rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8), rng.choice([-1, 1], len(CELEBA))
+
+    return build(f"random-{count}", {"count": count, "size": SIZE}, (SIZE, SIZE, 3), CELEBA, range(count), decode)
+
+
+def make(name: str, batch: int, device: str) -> Callable[[float], dict]:
+    """What a worker runs: turn(seconds) trains for about so long and says how many pictures a second that were."""
+    turn, network = {"report": report, "lucidrains": lucidrains}.get(name, ours)(name, batch, device)
+    count = sum(p.numel() for p in network.parameters())
+    turn(0)  # the first step allocates and chooses kernels
+
+    def measure(seconds: float) -> dict:
+        images, taken = turn(seconds)
+        return {"images_per_second": images / taken, "peak_mib": peak_memory(), "parameters": count}
+
+    return measure
+
+
+def repeat(step: Callable[[], object], batch: int, device: str) -> Turn:
+    """A turn made of steps, at least one."""
+
+    def turn(seconds: float) -> tuple[int, float]:
+        wait_for(device)
+        begin, images = time.perf_counter(), 0
+        while images == 0 or time.perf_counter() - begin < seconds:
+            step()
+            images += batch
+        wait_for(device)
+        return images, time.perf_counter() - begin
+
+    return turn
+
+
+def ours(name: str, batch: int, device: str) -> tuple[Turn, torch.nn.Module]:
+    """The package's own loop, whole: batches from a store, hidden conditions, clipping, the average of the weights."""
+    from accelerate import Accelerator
+
+    from ddpm_faces.devices import find_precision
+    from ddpm_faces.diffusion.schedule import Schedule
+    from ddpm_faces.models.conditioning import ConditionalUNet
+    from ddpm_faces.models.unet import PRESETS
+    from ddpm_faces.training import Recipe, TrainState, train
+
+    precision = find_precision("no" if name == "ours, fp32" else "auto", torch.device(device))
+    accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision)
+    store = random_store(2048)
+    network = ConditionalUNet(3, 40, frequencies=store.frequencies, **PRESETS["celeba64"])
+    state = TrainState.new(network, Recipe(batch_size=batch), accelerator, 10**6)
+    steps = train(state, store, Schedule(), 10**6)
+    return repeat(lambda: next(steps), batch, device), network
+
+
+def report(name: str, batch: int, device: str) -> tuple[Turn, torch.nn.Module]:
+    """The report's loop as printed: fp32, Adam, the loss read in every step. Its pictures are in memory already."""
+    from diffusers import DDPMScheduler
+
+    from ddpm_faces.models.report import ReportUNet
+
+    network = ReportUNet().to(device)
+    scheduler = DDPMScheduler(num_train_timesteps=1000, beta_schedule="squaredcos_cap_v2")
+    adam = torch.optim.Adam(network.parameters(), lr=1e-3)
+    x, y = torch.rand(batch, 3, SIZE, SIZE) * 2 - 1, torch.randint(0, 2, (batch, 40))
+
+    def step() -> float:
+        clean, c = x.to(device), y.float().to(device)
+        noise = torch.randn_like(clean)
+        t = torch.randint(0, 999, (batch,)).long().to(device)
+        error = torch.nn.functional.mse_loss(network(scheduler.add_noise(clean, noise, t), t, c), noise)
+        adam.zero_grad()
+        error.backward()
+        adam.step()
+        return error.item()
+
+    return repeat(step, batch, device), network
+
+
+def lucidrains(name: str, batch: int, device: str) -> tuple[Turn, torch.nn.Module]:
+    """denoising-diffusion-pytorch at the width whose number of parameters is nearest to ours; unconditional, fp32."""
+    from denoising_diffusion_pytorch import GaussianDiffusion, Unet
+
+    sizes = {dim: sum(p.numel() for p in Unet(dim).parameters()) for dim in (8, 12, 16, 20)}
+    network = Unet(min(sizes, key=lambda dim: abs(sizes[dim] - parameters_of_ours())))
+    diffusion = GaussianDiffusion(network, image_size=SIZE, timesteps=1000).to(device)
+    adam = torch.optim.Adam(diffusion.parameters(), lr=8e-5)
+    x = torch.rand(batch, 3, SIZE, SIZE)
+
+    def step() -> None:
+        adam.zero_grad()
+        diffusion(x.to(device)).backward()
+        adam.step()
+
+    return repeat(step, batch, device), network
+
+
+def parameters_of_ours() -> int:
+    """Of `celeba64`, by building it without memory."""
+    from ddpm_faces.models.conditioning import ConditionalUNet
+    from ddpm_faces.models.unet import PRESETS
+
+    with torch.device("meta"):
+        network = ConditionalUNet(3, 40, **PRESETS["celeba64"])
+    return sum(p.numel() for p in network.parameters())
+
+
+def contenders() -> list[str]:
+    """Those that can be run here: denoising-diffusion-pytorch comes with `pip install -e ".[bench]"`."""
+    if importlib.util.find_spec("denoising_diffusion_pytorch"):
+        return list(CONTENDERS)
+    print('denoising-diffusion-pytorch is not installed and left out: pip install -e ".[bench]"')
+    return [name for name in CONTENDERS if name != "lucidrains"]
+
+
+def run(batches: Sequence[int], rounds: int, seconds: float, device: str, say: Callable[[str], None]) -> list[dict]:
+    """A row for each batch size and contender; ratios are medians over the rounds, of two turns in the same round."""
+    rows = []
+    for batch in batches:
+        with ExitStack() as stack:
+            say(f"training: everybody's first step at a batch of {batch}")
+            workers = {name: stack.enter_context(Worker(make, name, batch, device)) for name in contenders()}
+            for worker in workers.values():
+                worker.wait()
+            turns: dict[str, list[dict]] = {name: [] for name in workers}
+            for number in range(rounds):
+                for name, worker in workers.items():
+                    say(f"training: round {number + 1} of {rounds}, {name} at a batch of {batch}")
+                    turns[name].append(worker(seconds))
+        for name, mine in turns.items():
+            ratios = [a["images_per_second"] / b["images_per_second"] for a, b in zip(turns["ours"], mine, strict=True)]
+            rows.append(
+                {
+                    "contender": name,
+                    "batch": batch,
+                    "parameters": mine[0]["parameters"],
+                    "images_per_second": median(t["images_per_second"] for t in mine),
+                    "ours_is_faster_by": median(ratios),
+                    "peak_mib": max(t["peak_mib"] for t in mine),
+                }
+            )
+    return rows
+
+
+def table(rows: Sequence[dict]) -> str:
+    """Markdown."""
+    lines = [
+        "| training, 64x64 | parameters | batch | pictures a second | ours is faster by | peak memory |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        lines.append(
+            f"| {CONTENDERS[row['contender']]} | {row['parameters']:,} | {row['batch']} | {row['images_per_second']:.1f} | "
+            f"{row['ours_is_faster_by']:.1f}x | {row['peak_mib']:,.0f} MiB |"
+        )
+    return "\n".join(lines)

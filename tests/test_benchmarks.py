@@ -1,0 +1,80 @@
+"""The benchmarks run and say what they should; how fast anything is, no test asks."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from benchmarks import data, learning, roofline, sampling, training
+from benchmarks.workers import Worker
+from ddpm_faces.models.report import ReportUNet
+
+
+def make_adder(first: int):
+    if first < 0:
+        raise ValueError("no negative numbers")
+    return lambda second: first + second
+
+
+def test_workers_answer_and_tell_what_went_wrong():
+    with Worker(make_adder, 2) as two, Worker(make_adder, 30) as thirty:
+        assert (two(1), thirty(1), two(5)) == (3, 31, 7)
+        with pytest.raises(RuntimeError, match="unsupported operand"):
+            two("x")
+    with pytest.raises(RuntimeError, match="no negative numbers"):
+        Worker(make_adder, -1).wait()
+
+
+def test_the_reports_network_is_the_reports():
+    network = ReportUNet()
+    assert sum(p.numel() for p in network.parameters()) == 1_380_080  # of its listing, with the fourth up block
+    x, t = torch.randn(1, 3, 64, 64), torch.tensor([500])
+    with torch.no_grad():
+        answers = [network(x, t, c * torch.ones(1, 40)) for c in (0, 1)]
+    assert answers[0].shape == x.shape and (answers[0] - answers[1]).abs().max() > 1e-4, "the condition is seen"
+
+
+def test_our_network_is_no_smaller_than_the_reports():
+    assert training.parameters_of_ours() >= 1_380_080
+
+
+def test_learning_compares_on_equal_faces_and_goes_on_where_it_was(celeba, tmp_path, capsys, monkeypatch):
+    flags = ["--data-root", str(celeba), "--out", str(tmp_path), "--images", "8", "--trial-images", "4"]
+    flags += ["--held-out", "2", "--batch-size", "4"]
+    monkeypatch.setattr(learning, "LEVELS", (100, 900))
+    assert learning.main(flags) == 0
+    first = capsys.readouterr().out
+    assert "| 8 |" in first and "Learning rates chosen" in first and (tmp_path / "learning.png").exists()
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert set(results) == {f"{n}, {w}" for n in ("ours", "report") for w in ("0.0005", "0.001", "0.002", "final")}
+    monkeypatch.setattr(learning, "learn", lambda *_: pytest.fail("it was learned already"))
+    assert learning.main(flags) == 0 and capsys.readouterr().out == first
+
+
+def test_flops_are_counted_as_by_hand():
+    """One 3x3 convolution from 8 to 16 channels at 32x32: the roofline's counter and the formula."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    conv = torch.nn.Conv2d(8, 16, 3, padding=1)
+    with FlopCounterMode(display=False) as counter:
+        conv(torch.randn(1, 8, 32, 32))
+    assert counter.get_total_flops() == 2 * 8 * 16 * 9 * 32 * 32
+
+
+def test_tables_say_what_was_measured():
+    row = {"batch": 64, "parameters": 10, "images_per_second": 50.0, "ours_is_faster_by": 1.0, "peak_mib": 900.0}
+    text = training.table([{"contender": "ours", **row}, {"contender": "report", **row, "ours_is_faster_by": 12.3}])
+    assert "12.3x" in text and "900 MiB" in text
+    way = {"sampler": "dpm", "steps": 15, "calls": 30, "images_per_second": 4.0, "faster_than_report_by": 150.0}
+    way |= {"distance": 2.0, "worst": 3.5}
+    result = {"reference": ("ddim", 1000), "guidance": 4.0, "default": ["dpm", 15], "ways": [way], "interpolate_seconds": 9.0}
+    text = sampling.table(result | {"report_seconds_a_picture": 40.0, "report_steps_timed": 10})
+    assert "dpm 15, the default" in text and "150x" in text and "2.0 (3.5)" in text and "9.0 s" in text
+    speed = {"first epoch": 500.0, "later epochs": 9000.0, "torchvision": 400.0}
+    memory = [{"pictures": 512, "store_mib": 6.0, "own_mib": 3.2}]
+    assert "9,000" in data.table({"images_per_second": speed, "memory": memory})
+    profile = {"convolutions": 0.7, "Adam": 0.3}
+    facts = {"batch": 64, "precision": "bfloat16", "flops_a_picture": 2e9, "images_per_second": 50.0, "profile": profile}
+    assert "50%" in roofline.table(facts | {"flops_per_second": 1e11, "matmul_flops_per_second": 2e11, "share": 0.5})
