@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks import data, roofline, sampling, training
 from benchmarks.machine import machine
@@ -70,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as cache:
         os.environ["DDPM_FACES_CACHE"] = cache  # the workers' stores; the user's stay as they are
         batches = (256, 1024) if gpu else (16,) if quick else (64,)
-        results = {
+        results: dict[str, Any] = {
             "machine": machine(device),
             "training": training.run(batches, 1 if quick else 3, 3 if quick else 12, device, say),
             "data": data.run(512 if quick else 2048, say),

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,7 +47,7 @@ def make_report(count: int, device: str) -> Callable[[], float]:
     from ddpm_faces.models.report import ReportUNet
 
     network = ReportUNet().to(device).eval()
-    scheduler = DDPMScheduler(num_train_timesteps=1000, beta_schedule="squaredcos_cap_v2")
+    scheduler: Any = DDPMScheduler(num_train_timesteps=1000, beta_schedule="squaredcos_cap_v2")
     c = torch.ones(count, 40, device=device)
 
     @torch.no_grad()

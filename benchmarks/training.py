@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
@@ -89,7 +90,7 @@ def report(name: str, batch: int, device: str) -> tuple[Turn, torch.nn.Module]:
     from ddpm_faces.models.report import ReportUNet
 
     network = ReportUNet().to(device)
-    scheduler = DDPMScheduler(num_train_timesteps=1000, beta_schedule="squaredcos_cap_v2")
+    scheduler: Any = DDPMScheduler(num_train_timesteps=1000, beta_schedule="squaredcos_cap_v2")
     adam = torch.optim.Adam(network.parameters(), lr=1e-3)
     x, y = torch.rand(batch, 3, SIZE, SIZE) * 2 - 1, torch.randint(0, 2, (batch, 40))
 

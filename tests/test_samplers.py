@@ -1,5 +1,7 @@
 """The samplers against diffusers' own steps, on the same betas."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
@@ -85,7 +87,7 @@ def test_timesteps_fall_from_the_noisiest_and_are_as_many_as_asked(kind, spacing
     for n in (1, 2, 3, 15, 250, 999, 1000):
         ts = schedule.timesteps(n, spacing)
         assert len(ts) == n and ts[0] == 999 and min(ts) >= 0
-        assert all(a > b for a, b in zip(ts, ts[1:], strict=False))
+        assert all(a > b for a, b in pairwise(ts))
     assert schedule.timesteps(15, "karras")[-1] == 0
 
 

@@ -49,9 +49,9 @@ class Schedule:
     def timesteps(self, n: int, spacing: str = "even") -> list[int]:
         """n different steps from the noisiest, T - 1, downwards. Raises UserError if n > T.
 
-        spacing: "even" over the schedule, or "karras" (Karras et al. 2022, (5)): even in the seventh root of the noise-to-signal
+        spacing: "even" over the schedule, or "karras" (Karras et al. 2022, (5)): even in the 7th root of the noise-to-signal
         ratio sigma, from 80 down to that of step 0. There a step's length follows how much the picture changes; of 20 even
-        steps the first alone takes sigma from 20,000 to 12, where most of what a face becomes is decided.
+        steps the first alone takes sigma from 20,000 to 13, where much of what a face becomes is decided.
         """
         if not 1 <= n <= self.steps:
             raise UserError(f"--steps {n} is impossible: this model's schedule has 1 to {self.steps}")

@@ -23,7 +23,7 @@ class ReportUNet(nn.Module):
         super().__init__()
         self.image_channels, self.conditions = image_channels, conditions
         self.class_emb = nn.Linear(conditions, embedding) if conditions else None
-        self.model = UNet2DModel(  # type: ignore[operator]
+        self.model = UNet2DModel(
             sample_size=size,
             in_channels=image_channels + (embedding if conditions else 0),
             out_channels=image_channels,
@@ -37,4 +37,4 @@ class ReportUNet(nn.Module):
         """x (B, C, H, W) noisy images, t (B,) integer steps, c (B, K) conditions -> predicted noise (B, C, H, W)."""
         if self.class_emb is not None:
             x = torch.cat((x, repeat(self.class_emb(c), "b e -> b e h w", h=x.shape[2], w=x.shape[3])), dim=1)
-        return self.model(x, t).sample
+        return self.model(x, t).sample  # type: ignore[operator]
