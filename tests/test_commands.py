@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -211,3 +213,18 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=os.strerror(errno.ENOSPC)):
         files.write(target, b"x" * 10**6)
     assert target.read_bytes() == b"good"
+
+
+def test_sampling_imports_nothing_slow(face_file, tmp_path):
+    """These take seconds to import and are needed elsewhere only."""
+    argv = ["--model", str(face_file), "--attr", "Smiling", "--columns", "2", "--n", "1", "--steps", "2"]
+    argv += ["--out", str(tmp_path / "strip.png")]
+    code = f"""
+import sys
+from ddpm_faces.interpolate import main
+assert main({argv!r}) == 0
+print(*sorted({{"diffusers", "torchvision", "matplotlib", "tensorboard", "pandas", "scipy"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "", f"imported: {done.stdout.splitlines()[-1]}"

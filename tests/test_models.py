@@ -21,7 +21,7 @@ def test_presets_predict_noise_of_the_images_shape(preset, size):
     network = UNet(3, 3, **PRESETS[preset])
     out = network(torch.randn(2, 3, size, size), torch.tensor([0, 999]))
     assert out.shape == (2, 3, size, size)
-    assert not out.any(), "an untrained network predicts v = 0"
+    assert 0 < out.std() < 0.6, "an untrained network's v is small beside the true one, whose deviation is about 1"
 
 
 def test_the_face_model_is_as_small_as_promised():
@@ -70,6 +70,21 @@ def test_frequencies_change_what_a_rare_attribute_does(face_model):
     assert there > 3 * away > 0, "that it is there says more than that it is not"
 
 
+def test_the_image_enters_as_strongly_as_if_it_came_alone():
+    settings = {"channels": (32, 48), "attention": (), "patch": 2}
+    alone = UNet(3, 3, **settings).enter.weight
+    beside = ConditionalUNet(3, 40, embedding=32, **settings).unet.enter.weight
+    image, planes = beside[:, :12].std().item(), beside[:, 12:].std().item()
+    assert abs(image / alone.std().item() - 1) < 0.1 and image > 3 * planes
+
+
+@pytest.mark.parametrize("group", [1, 2, 8])
+def test_so_many_channels_share_a_norm(group):
+    network = UNet(3, 3, channels=(16, 24), attention=(1,), group=group)
+    norms = [module for module in network.modules() if isinstance(module, torch.nn.GroupNorm)]
+    assert len(norms) > 10 and all(norm.num_channels // norm.num_groups == group for norm in norms)
+
+
 def test_an_unconditional_model_has_no_embedding_and_ignores_conditions():
     network = ConditionalUNet(3, 0, channels=(16,), attention=())
     assert network.embed is None
@@ -95,7 +110,7 @@ def test_neighbouring_steps_have_different_embeddings():
 
 
 def test_impossible_settings_are_refused():
-    for bad in ({"channels": (12,)}, {"channels": ()}, {"attention": (7,)}, {"blocks": 0}, {"patch": 0}):
+    for bad in ({"channels": (12,)}, {"channels": ()}, {"attention": (7,)}, {"blocks": 0}, {"patch": 0}, {"group": 3}):
         with pytest.raises(ValueError):
             UNet(3, 3, **bad)
     with pytest.raises(ValueError, match="multiples of 8"):

@@ -68,6 +68,11 @@ class ConditionalUNet(nn.Module):
             self.modulate = nn.Linear(conditions, self.unet.time_width)
             nn.init.zeros_(self.modulate.weight)
             nn.init.zeros_(self.modulate.bias)
+            # The image's weights begin as large as if it came alone: among the condition's planes, ten to one and constant, it
+            # would be faint in every norm that follows.
+            entering, image = self.unet.enter.weight, image_channels * self.unet.patch**2
+            with torch.no_grad():
+                entering[:, :image] *= (entering.shape[1] / image) ** 0.5
 
     def forward(self, x: Tensor, t: Tensor, c: Tensor) -> Tensor:
         """x (B, C, H, W) noisy images, t (B,) integer steps, c (B, K) conditions -> predicted noise (B, C, H, W)."""
