@@ -18,6 +18,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
+from safetensors.torch import save as to_bytes
 from torch import nn
 from tqdm import tqdm
 
@@ -32,7 +34,7 @@ from ddpm_faces.models.conditioning import ConditionalUNet
 from ddpm_faces.models.report import ReportUNet
 from ddpm_faces.models.unet import PRESETS
 from ddpm_faces.processes import make_accelerator
-from ddpm_faces.training import Recipe, TrainState, train
+from ddpm_faces.training import Recipe, Saved, TrainState, train
 
 LEVELS = tuple(range(50, 1000, 100))  # of noise, at which the error is taken
 RATES = (5e-4, 1e-3, 2e-3)
@@ -80,25 +82,43 @@ def held_out_error(network: nn.Module, store: Store, count: int, precision: str)
 
 
 def learn(name: str, lr: float, images: int, marks: Sequence[int], config: LearningConfig, stores: tuple[Store, Store]) -> dict:
-    """Train a fresh network on so many faces; {faces seen: {"raw": errors, "averaged": errors}} at each of `marks`."""
+    """Train a fresh network on so many faces; {faces seen: {"raw": errors, "averaged": errors}} at each of `marks`.
+
+    An interrupted call leaves unfinished-*.safetensors in config.out, with which the next one goes on.
+    """
     faces, held_out = stores
     accelerator = make_accelerator("cpu", "auto", config.out)
     network, recipe = contender(name, faces, config.batch_size, lr)
     steps = images // config.batch_size
-    state = TrainState.new(network, recipe, accelerator, steps)
+    unfinished = config.out / f"unfinished-{name}-{lr:g}-{images}.safetensors"
+    saved, result = load_unfinished(unfinished) if unfinished.exists() else (None, {})
+    state = TrainState.new(network, recipe, accelerator, steps, saved)
     if name == "report":  # channels last, which make ours fast, make diffusers' network slower
         for net in (state.network, state.ema.module):
             net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     at = {mark // config.batch_size: mark for mark in marks}
-    result = {}
-    for record in tqdm(train(state, faces, Schedule(), steps), f"{name}, {lr:g}", steps, unit="step", leave=False):
+    todo = train(state, faces, Schedule(), steps)
+    for record in tqdm(todo, f"{name}, {lr:g}", steps, initial=state.step, unit="step", leave=False):
         if record.step in at:
             weights = {"raw": state.network, "averaged": state.ema.module}
             result[str(at[record.step])] = {
                 which: held_out_error(net, held_out, config.held_out, accelerator.mixed_precision)
                 for which, net in weights.items()
             }
+        if record.step in at or record.step % 50 == 0:
+            tensors, numbers = state.save()
+            facts = {"numbers": json.dumps(numbers), "result": json.dumps(result)}
+            files.write(unfinished, to_bytes({name: t.contiguous() for name, t in tensors.items()}, facts))
+    unfinished.unlink(missing_ok=True)
     return result
+
+
+def load_unfinished(path: Path) -> tuple[Saved, dict]:
+    """The state of an interrupted `learn`, and what it had measured."""
+    with safe_open(path, "pt") as file:
+        facts = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    return Saved(tensors, json.loads(facts["numbers"])), json.loads(facts["result"])
 
 
 def lowest(marks: dict) -> float:

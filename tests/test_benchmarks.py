@@ -9,6 +9,7 @@ import torch
 
 from benchmarks import data, learning, roofline, sampling, training
 from benchmarks.workers import Worker
+from ddpm_faces.data import open_data
 from ddpm_faces.models.report import ReportUNet
 
 
@@ -51,6 +52,31 @@ def test_learning_compares_on_equal_faces_and_goes_on_where_it_was(celeba, tmp_p
     assert set(results) == {f"{n}, {w}" for n in ("ours", "report") for w in ("0.0005", "0.001", "0.002", "final")}
     monkeypatch.setattr(learning, "learn", lambda *_: pytest.fail("it was learned already"))
     assert learning.main(flags) == 0 and capsys.readouterr().out == first
+
+
+def test_an_interrupted_comparison_goes_on(celeba, tmp_path, monkeypatch):
+    monkeypatch.setattr(learning, "LEVELS", (900,))
+    stores = open_data("celeba", celeba), open_data("celeba", celeba)
+    marks = (4, 8, 12)
+
+    def learn(folder: str) -> dict:
+        config = learning.LearningConfig(out=tmp_path / folder, held_out=2, batch_size=4)
+        return learning.learn("ours", 1e-3, 12, marks, config, stores)
+
+    whole = learn("whole")
+    measure, calls = learning.held_out_error, []
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        if len(calls) == 5:  # two a mark
+            raise KeyboardInterrupt
+        return measure(*arguments)
+
+    monkeypatch.setattr(learning, "held_out_error", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        learn("parts")
+    assert learn("parts") == whole and len(calls) == 7, "the last mark alone was measured again"
+    assert not list((tmp_path / "parts").iterdir())
 
 
 def test_flops_are_counted_as_by_hand():
