@@ -26,7 +26,7 @@ class BenchConfig:
     """The settings of `benchmarks`."""
 
     quick: bool = arg(False, "small batches and one round: under two minutes, and rough")
-    device: str = arg("cpu", "cpu or cuda")
+    device: str = arg("cpu", "where to measure", choices=("cpu", "cuda"))
     out: Path = arg(Path("out/bench"), "folder for results.json, results.md and results.png", metavar="FOLDER")
 
 
@@ -73,9 +73,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         batches = (256, 1024) if gpu else (16,) if quick else (64,)
         results: dict[str, Any] = {
             "machine": machine(device),
-            "training": training.run(batches, 1 if quick else 3, 3 if quick else 12, device, say),
+            "training": training.run(batches, quick, device, say),
             "data": data.run(512 if quick else 2048, say),
-            "sampling": sampling.run(sampling.QUICK if quick else sampling.WAYS, 4 if quick else 12, device, say),
+            "sampling": sampling.run(
+                sampling.QUICK if quick else sampling.WAYS, 256 if gpu else 4 if quick else 12, device, say
+            ),
             "roofline": roofline.run(batches[0], 4 if quick else 12, device, say),
         }
     results["machine"]["minutes"] = round((time.monotonic() - begin) / 60, 1)

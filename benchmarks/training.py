@@ -44,6 +44,8 @@ def make(name: str, batch: int, device: str) -> Callable[[float], dict]:
 
     def measure(seconds: float) -> dict:
         images, taken = turn(seconds)
+        if device.startswith("cuda"):
+            torch.cuda.empty_cache()  # the others are on this GPU, too
         return {"images_per_second": images / taken, "peak_mib": peak_memory(), "parameters": count}
 
     return measure
@@ -78,7 +80,7 @@ def ours(name: str, batch: int, device: str) -> tuple[Turn, torch.nn.Module]:
     accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision)
     store = random_store(2048)
     network = ConditionalUNet(3, 40, frequencies=store.frequencies, **PRESETS["celeba64"])
-    state = TrainState.new(network, Recipe(batch_size=batch), accelerator, 10**6)
+    state = TrainState.new(network, Recipe(batch_size=batch, flip=True), accelerator, 10**6)
     steps = train(state, store, Schedule(), 10**6)
     return repeat(lambda: next(steps), batch, device), network
 
@@ -135,23 +137,30 @@ def parameters_of_ours() -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def contenders() -> list[str]:
-    """Those that can be run here: denoising-diffusion-pytorch comes with `pip install -e ".[bench]"`."""
-    if importlib.util.find_spec("denoising_diffusion_pytorch"):
-        return list(CONTENDERS)
-    print('denoising-diffusion-pytorch is not installed and left out: pip install -e ".[bench]"')
-    return [name for name in CONTENDERS if name != "lucidrains"]
+def contenders(quick: bool) -> list[str]:
+    """Those of all, or of the quick run, that can be run here: the peer comes with `pip install -e ".[bench]"`."""
+    names = [name for name in CONTENDERS if not quick or name != "ours, fp32"]
+    if not importlib.util.find_spec("denoising_diffusion_pytorch"):
+        print('denoising-diffusion-pytorch is not installed and left out: pip install -e ".[bench]"')
+        names.remove("lucidrains")
+    return names
 
 
-def run(batches: Sequence[int], rounds: int, seconds: float, device: str, say: Callable[[str], None]) -> list[dict]:
+def run(batches: Sequence[int], quick: bool, device: str, say: Callable[[str], None]) -> list[dict]:
     """A row for each batch size and contender; ratios are medians over the rounds, of two turns in the same round."""
-    rows = []
+    rows, rounds, seconds = [], 1 if quick else 3, 3 if quick else 12
     for batch in batches:
         with ExitStack() as stack:
             say(f"training: everybody's first step at a batch of {batch}")
-            workers = {name: stack.enter_context(Worker(make, name, batch, device)) for name in contenders()}
-            for worker in workers.values():
-                worker.wait()
+            workers = {name: stack.enter_context(Worker(make, name, batch, device)) for name in contenders(quick)}
+            for name, worker in list(workers.items()):
+                try:
+                    worker.wait()
+                except RuntimeError as error:
+                    if name == "ours" or "out of memory" not in str(error):
+                        raise
+                    say(f"training: {name} at a batch of {batch} is out of memory and left out")
+                    del workers[name]
             turns: dict[str, list[dict]] = {name: [] for name in workers}
             for number in range(rounds):
                 for name, worker in workers.items():

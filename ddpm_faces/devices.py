@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
@@ -35,9 +36,11 @@ def find_precision(name: str, device: torch.device) -> str:
     return best_precision(device) if name == "auto" else name
 
 
-def autocast(device: torch.device, precision: str) -> torch.autocast:
+def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     """The context in which convolutions and matrix products are computed in that precision, weights staying as they are."""
-    return torch.autocast(device.type, torch.float16 if precision == "fp16" else torch.bfloat16, enabled=precision != "no")
+    if precision == "no":
+        return nullcontext()  # older versions of torch have no autocast on MPS, not even to turn it off
+    return torch.autocast(device.type, torch.float16 if precision == "fp16" else torch.bfloat16)
 
 
 def best_precision(device: torch.device) -> str:

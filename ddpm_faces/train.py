@@ -236,7 +236,7 @@ def write_samples(config: TrainConfig, model: checkpoint.DiffusionModel, store, 
         conditions = one_hot([*range(10), *range(6)])
     else:
         conditions = torch.from_numpy(store.conditions[:16]).float()[:, : len(model.names)]
-    pictures = generate(model, conditions, seed=0)
+    pictures = generate(model, conditions, seed=0, precision=config.precision)
     title = f"step {step}, {step * config.batch_size:,} pictures seen"
     images.save(images.grid(pictures, 8, title=title), config.folder / "samples" / f"step-{step:08d}.png")
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.autograd import DeviceType
 
 from benchmarks import data, learning, roofline, sampling, training
 from benchmarks.workers import Worker
@@ -49,19 +51,21 @@ def test_learning_compares_on_equal_faces_and_goes_on_where_it_was(celeba, tmp_p
     first = capsys.readouterr().out
     assert "| 8 |" in first and "Learning rates chosen" in first and (tmp_path / "learning.png").exists()
     results = json.loads((tmp_path / "results.json").read_text())
-    assert set(results) == {f"{n}, {w}" for n in ("ours", "report") for w in ("0.0005", "0.001", "0.002", "final")}
+    assert set(results) - {"about"} == {f"{n}, {w}" for n in learning.CONTENDERS for w in ("0.0005", "0.001", "0.002", "final")}
     monkeypatch.setattr(learning, "learn", lambda *_: pytest.fail("it was learned already"))
     assert learning.main(flags) == 0 and capsys.readouterr().out == first
+    assert learning.main([*flags, "--held-out", "1"]) == 2 and "other settings" in capsys.readouterr().err
 
 
-def test_an_interrupted_comparison_goes_on(celeba, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", learning.CONTENDERS)
+def test_an_interrupted_comparison_goes_on(celeba, tmp_path, monkeypatch, name):
     monkeypatch.setattr(learning, "LEVELS", (900,))
     stores = open_data("celeba", celeba), open_data("celeba", celeba)
     marks = (4, 8, 12)
 
     def learn(folder: str) -> dict:
         config = learning.LearningConfig(out=tmp_path / folder, held_out=2, batch_size=4)
-        return learning.learn("ours", 1e-3, 12, marks, config, stores)
+        return learning.learn(name, 1e-3, 12, marks, config, stores)
 
     whole = learn("whole")
     measure, calls = learning.held_out_error, []
@@ -79,14 +83,36 @@ def test_an_interrupted_comparison_goes_on(celeba, tmp_path, monkeypatch):
     assert not list((tmp_path / "parts").iterdir())
 
 
-def test_flops_are_counted_as_by_hand():
-    """One 3x3 convolution from 8 to 16 channels at 32x32: the roofline's counter and the formula."""
-    from torch.utils.flop_counter import FlopCounterMode
+class OneConvolution(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 16, 3, padding=1)
 
-    conv = torch.nn.Conv2d(8, 16, 3, padding=1)
-    with FlopCounterMode(display=False) as counter:
-        conv(torch.randn(1, 8, 32, 32))
-    assert counter.get_total_flops() == 2 * 8 * 16 * 9 * 32 * 32
+    def forward(self, x, t, c):
+        return self.conv(x)
+
+
+def test_flops_are_counted_as_by_hand():
+    forward = 2 * 3 * 16 * 9 * 64 * 64
+    assert roofline.count_flops(OneConvolution()) == 2 * forward, "forward, and backward to the weights but not to the picture"
+
+
+def test_the_profile_sorts_operators_and_counts_none_twice():
+    def event(key: str, spent: float, where=DeviceType.CPU):
+        return SimpleNamespace(key=key, self_cpu_time_total=spent, self_device_time_total=10 * spent, device_type=where)
+
+    events = [event("aten::mkldnn_convolution", 30.0), event("aten::convolution_backward", 40.0), event("aten::addmm", 5.0)]
+    events += [event("aten::_scaled_dot_product_flash_attention_for_cpu_backward", 15.0), event("aten::index", 10.0)]
+    events += [event("void cudnn::convolution_kernel", 70.0, DeviceType.CUDA)]
+    profiled = SimpleNamespace(key_averages=lambda: events)
+    for device in ("cpu", "cuda"):
+        assert roofline.shares(profiled, device) == {
+            "convolutions, backward": 0.4,
+            "convolutions": 0.3,
+            "attention, backward": 0.15,
+            "everything else": 0.1,
+            "matrix products outside attention": 0.05,
+        }
 
 
 def test_tables_say_what_was_measured():

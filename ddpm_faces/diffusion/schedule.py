@@ -59,7 +59,10 @@ class Schedule:
             return [math.ceil(self.steps * (n - i) / n) - 1 for i in range(n)]
         sigma = ((1 - self.alpha_bar) / self.alpha_bar).sqrt()
         roots = torch.linspace(min(float(sigma[-1]), 80.0) ** (1 / 7), float(sigma[0]) ** (1 / 7), n, dtype=torch.float64)
+        wanted = roots[1:] ** 7
+        above = torch.searchsorted(sigma, wanted).clamp(1, self.steps - 1)  # sigma rises with the step
+        nearest_steps = torch.where(wanted - sigma[above - 1] < sigma[above] - wanted, above - 1, above)
         steps = [self.steps - 1]
-        for i, nearest in enumerate((sigma - roots[1:, None] ** 7).abs().argmin(dim=1).tolist(), start=1):
+        for i, nearest in enumerate(nearest_steps.tolist(), start=1):
             steps.append(max(min(nearest, steps[-1] - 1), n - 1 - i))  # below the last, and above as many as are to come
         return steps
