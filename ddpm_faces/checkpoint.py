@@ -159,7 +159,6 @@ def parse_config(text: str, path: Path) -> Config:
         Schedule(**config.schedule)
         widths, image, levels = config.unet["channels"], config.image, config.unet["attention"]
         sizes, counts = [*widths, *image, config.embedding], [len(widths), config.unet["blocks"], config.unet["patch"]]
-        counts.append(config.unet.get("group", 8))
         in_range = all(type(n) is int and 1 <= n <= LARGEST for n in sizes + counts) and max(counts) <= MOST
         if len(image) != 3 or not in_range or not all(type(n) is int for n in levels) or len(levels) > MOST:
             raise ValueError("a size is out of range")

@@ -78,13 +78,6 @@ def test_the_image_enters_as_strongly_as_if_it_came_alone():
     assert abs(image / alone.std().item() - 1) < 0.1 and image > 3 * planes
 
 
-@pytest.mark.parametrize("group", [1, 2, 8])
-def test_so_many_channels_share_a_norm(group):
-    network = UNet(3, 3, channels=(16, 24), attention=(1,), group=group)
-    norms = [module for module in network.modules() if isinstance(module, torch.nn.GroupNorm)]
-    assert len(norms) > 10 and all(norm.num_channels // norm.num_groups == group for norm in norms)
-
-
 def test_an_unconditional_model_has_no_embedding_and_ignores_conditions():
     network = ConditionalUNet(3, 0, channels=(16,), attention=())
     assert network.embed is None
@@ -110,7 +103,7 @@ def test_neighbouring_steps_have_different_embeddings():
 
 
 def test_impossible_settings_are_refused():
-    for bad in ({"channels": (12,)}, {"channels": ()}, {"attention": (7,)}, {"blocks": 0}, {"patch": 0}, {"group": 3}):
+    for bad in ({"channels": (12,)}, {"channels": ()}, {"attention": (7,)}, {"blocks": 0}, {"patch": 0}):
         with pytest.raises(ValueError):
             UNet(3, 3, **bad)
     with pytest.raises(ValueError, match="multiples of 8"):

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 # Preset name -> the U-Net's keyword arguments. `attention` lists the levels (0 is the widest) that have it.
 # `patch` 2 folds 2x2 pixels into channels first, so that a 64x64 face costs what a 32x32 one does.
 PRESETS: dict[str, dict] = {
-    "toy32": {"channels": (32, 48, 64), "attention": (2,), "blocks": 1, "patch": 2, "group": 2},
-    "mnist32": {"channels": (32, 64, 64), "attention": (2,), "blocks": 1, "patch": 2, "group": 2},
-    "celeba64": {"channels": (48, 64, 80), "attention": (2,), "blocks": 1, "patch": 2, "group": 2},
+    "toy32": {"channels": (32, 48, 64), "attention": (2,), "blocks": 1, "patch": 2},
+    "mnist32": {"channels": (32, 64, 64), "attention": (2,), "blocks": 1, "patch": 2},
+    "celeba64": {"channels": (48, 64, 80), "attention": (2,), "blocks": 1, "patch": 2},
 }
 
 
@@ -30,15 +30,20 @@ def time_embedding(t: Tensor, width: int) -> Tensor:
     return torch.cat((angles.cos(), angles.sin()), dim=1)
 
 
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Groups of 8 channels: widths are multiples of 8, and the statistics keep some relation between channels."""
+    return nn.GroupNorm(channels // 8, channels)
+
+
 class ResBlock(nn.Module):
     """norm, SiLU, conv, twice; the time embedding scales and shifts the middle; the input is added at the end."""
 
-    def __init__(self, channels_in: int, channels_out: int, time_width: int, group: int):
+    def __init__(self, channels_in: int, channels_out: int, time_width: int):
         super().__init__()
-        self.norm1 = nn.GroupNorm(channels_in // group, channels_in)
+        self.norm1 = group_norm(channels_in)
         self.conv1 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
         self.time = nn.Linear(time_width, 2 * channels_out)
-        self.norm2 = nn.GroupNorm(channels_out // group, channels_out)
+        self.norm2 = group_norm(channels_out)
         self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
         self.shortcut = nn.Conv2d(channels_in, channels_out, 1) if channels_in != channels_out else nn.Identity()
         nn.init.zeros_(self.conv2.weight)  # each block starts as the identity, which makes early training steady
@@ -55,10 +60,10 @@ class ResBlock(nn.Module):
 class Attention(nn.Module):
     """Self-attention over the pixels of a feature map (Vaswani et al. 2017, (1)), added to its input."""
 
-    def __init__(self, channels: int, group: int = 8, heads: int = 4):
+    def __init__(self, channels: int, heads: int = 4):
         super().__init__()
         self.heads = heads
-        self.norm = nn.GroupNorm(channels // group, channels)
+        self.norm = group_norm(channels)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.out = nn.Conv2d(channels, channels, 1)
         nn.init.zeros_(self.out.weight)
@@ -76,10 +81,10 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """A ResBlock, followed by attention on the levels that have it."""
 
-    def __init__(self, channels_in: int, channels_out: int, time_width: int, group: int, attention: bool):
+    def __init__(self, channels_in: int, channels_out: int, time_width: int, attention: bool):
         super().__init__()
-        self.res = ResBlock(channels_in, channels_out, time_width, group)
-        self.attention = Attention(channels_out, group) if attention else nn.Identity()
+        self.res = ResBlock(channels_in, channels_out, time_width)
+        self.attention = Attention(channels_out) if attention else nn.Identity()
 
     def forward(self, x: Tensor, temb: Tensor) -> Tensor:
         return self.attention(self.res(x, temb))
@@ -90,9 +95,7 @@ class UNet(nn.Module):
 
     channels: width of each level, multiples of 8; each level after the first has half the resolution.
     attention: the levels with self-attention. blocks: ResNet blocks a level on the way down (one more on the way up).
-    patch: side of the square of pixels folded into channels at the entrance and unfolded at the exit. group: channels that
-    share their statistics in a norm, 1, 2, 4 or 8. At the least noisy steps a channel that has the noise alone is faint; among
-    few others the norm lifts it to what the exit must give, among many it stays faint, and is learned slowly.
+    patch: side of the square of pixels folded into channels at the entrance and unfolded at the exit.
     The image's sides must be divisible by patch * 2 ** (len(channels) - 1). Raises ValueError on impossible settings.
     """
 
@@ -104,15 +107,12 @@ class UNet(nn.Module):
         attention: tuple[int, ...] = (2,),
         blocks: int = 1,
         patch: int = 2,
-        group: int = 8,
     ):
         super().__init__()
         if not channels or any(width < 8 or width % 8 for width in channels):
             raise ValueError(f"channels must be multiples of 8, not {channels}")
         if any(not 0 <= level < len(channels) for level in attention) or blocks < 1 or patch < 1:
             raise ValueError(f"attention {attention}, blocks {blocks}, patch {patch} do not fit {len(channels)} levels")
-        if group not in (1, 2, 4, 8):
-            raise ValueError(f"group {group!r} is not 1, 2, 4 or 8")
         self.patch, self.divisor, self.base = patch, patch * 2 ** (len(channels) - 1), channels[0]
         time_width = self.time_width = 2 * self.base
         self.time = nn.Sequential(nn.Linear(self.base, time_width), nn.SiLU(), nn.Linear(time_width, time_width))
@@ -126,25 +126,25 @@ class UNet(nn.Module):
                 skips.append(width)
             stage = nn.ModuleList()
             for _ in range(blocks):
-                stage.append(Block(width, out, time_width, group, level in attention))
+                stage.append(Block(width, out, time_width, level in attention))
                 skips.append(out)
                 width = out
             self.down.append(stage)
 
-        self.middle1 = Block(width, width, time_width, group, attention=True)
-        self.middle2 = Block(width, width, time_width, group, attention=False)
+        self.middle1 = Block(width, width, time_width, attention=True)
+        self.middle2 = Block(width, width, time_width, attention=False)
 
         self.up, self.upsample = nn.ModuleList(), nn.ModuleList()
         for level, out in reversed(list(enumerate(channels))):
             stage = nn.ModuleList()
             for _ in range(blocks + 1):
-                stage.append(Block(width + skips.pop(), out, time_width, group, level in attention))
+                stage.append(Block(width + skips.pop(), out, time_width, level in attention))
                 width = out
             self.up.append(stage)
             if level > 0:
                 self.upsample.append(nn.Conv2d(width, width, 3, padding=1))
 
-        self.norm = nn.GroupNorm(width // group, width)
+        self.norm = group_norm(width)
         self.exit = nn.Conv2d(width, out_channels * patch**2, 3, padding=1)
 
     def forward(self, x: Tensor, t: Tensor, extra: Tensor | None = None) -> Tensor:
