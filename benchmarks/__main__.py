@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,15 +71,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as cache:
         os.environ["DDPM_FACES_CACHE"] = cache  # the workers' stores; the user's stay as they are
         batches = (256, 1024) if gpu else (16,) if quick else (64,)
-        results: dict[str, Any] = {
-            "machine": machine(device),
-            "training": training.run(batches, quick, device, say),
-            "data": data.run(512 if quick else 2048, say),
-            "sampling": sampling.run(
-                sampling.QUICK if quick else sampling.WAYS, 256 if gpu else 4 if quick else 12, device, say
-            ),
-            "roofline": roofline.run(batches[0], 4 if quick else 12, device, say),
+        results: dict[str, Any] = {"machine": machine(device)}
+        count = 256 if gpu else 4 if quick else 8
+        parts: dict[str, Callable[[], Any]] = {
+            "training": lambda: training.run(batches, quick, device, say),
+            "data": lambda: data.run(512 if quick else 2048, say),
+            "sampling": lambda: sampling.run(sampling.QUICK if quick else sampling.WAYS, count, device, say),
+            "roofline": lambda: roofline.run(batches[0], 4 if quick else 12, device, say),
         }
+        for name, run in parts.items():
+            results[name] = run()
+            files.write(config.out / "results.json", json.dumps(results, indent=1).encode())  # an interrupted run has some
     results["machine"]["minutes"] = round((time.monotonic() - begin) / 60, 1)
     about = "; ".join(f"{name} {value}" for name, value in results["machine"].items())
     tables = [training.table(results["training"])]
