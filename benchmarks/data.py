@@ -76,12 +76,10 @@ def make_reader(count: int, batches: int) -> Callable[[], dict]:
     def own_mib() -> float | None:
         """Anonymous memory: what the process holds itself, without the files that it maps and the system may drop."""
         status = Path("/proc/self/status")
-        line = (
-            next((line for line in status.read_text().splitlines() if line.startswith("RssAnon")), None)
-            if status.exists()
-            else None
-        )
-        return int(line.split()[1]) / 1024 if line else None
+        for line in status.read_text().splitlines() if status.exists() else ():
+            if line.startswith("RssAnon"):
+                return int(line.split()[1]) / 1024
+        return None
 
     def read() -> dict:
         from ddpm_faces.data.feed import Feed

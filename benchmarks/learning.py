@@ -29,6 +29,7 @@ from ddpm_faces import cli, files
 from ddpm_faces.cli import arg
 from ddpm_faces.data import open_data
 from ddpm_faces.data.store import Store
+from ddpm_faces.devices import autocast
 from ddpm_faces.diffusion.process import add_noise
 from ddpm_faces.diffusion.schedule import Schedule
 from ddpm_faces.errors import UserError
@@ -76,7 +77,7 @@ def held_out_error(network: nn.Module, store: Store, count: int, precision: str)
             x0 = images.float() / 127.5 - 1
             eps = torch.randn(x0.shape, generator=rng)
             t = torch.full((len(part),), level)
-            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            with autocast(x0.device, precision):
                 predicted = network(add_noise(x0, eps, t, schedule), t, c).float()
             total += float((predicted - eps).square().mean()) * len(part)
         errors.append(total / count)
