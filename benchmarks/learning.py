@@ -63,7 +63,9 @@ def contender(name: str, store: Store, batch_size: int, lr: float) -> tuple[nn.M
     if name == "report":
         return ReportUNet(), replace(common, p_null=0.0, p_each=0.0, weighting="uniform")
     unet = PRESETS["celeba64"]
-    return ConditionalUNet(3, len(store.names), schedule=Schedule(), frequencies=store.frequencies, **unet), common
+    network = ConditionalUNet((3, 64, 64), len(store.names), schedule=Schedule(), frequencies=store.frequencies, **unet)
+    network.gaussian.fit(store)
+    return network, common
 
 
 @torch.no_grad()

@@ -66,7 +66,7 @@ def make(batch: int, device: str) -> Callable[[float], dict]:
     from ddpm_faces.models.conditioning import ConditionalUNet
     from ddpm_faces.models.unet import PRESETS
 
-    flops = count_flops(ConditionalUNet(3, 40, **PRESETS["celeba64"]))
+    flops = count_flops(ConditionalUNet((3, 64, 64), 40, **PRESETS["celeba64"]))
     precision = {"bf16": torch.bfloat16, "fp16": torch.float16, "no": torch.float32}[
         find_precision("auto", torch.device(device))
     ]

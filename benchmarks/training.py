@@ -79,7 +79,7 @@ def ours(name: str, batch: int, device: str) -> tuple[Turn, torch.nn.Module]:
     precision = find_precision("no" if name == "ours, fp32" else "auto", torch.device(device))
     accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision)
     store = random_store(2048)
-    network = ConditionalUNet(3, 40, frequencies=store.frequencies, **PRESETS["celeba64"])
+    network = ConditionalUNet((3, 64, 64), 40, frequencies=store.frequencies, **PRESETS["celeba64"])
     state = TrainState.new(network, Recipe(batch_size=batch, flip=True), accelerator, 10**6)
     steps = train(state, store, Schedule(), 10**6)
     return repeat(lambda: next(steps), batch, device), network
@@ -133,7 +133,7 @@ def parameters_of_ours() -> int:
     from ddpm_faces.models.unet import PRESETS
 
     with torch.device("meta"):
-        network = ConditionalUNet(3, 40, **PRESETS["celeba64"])
+        network = ConditionalUNet((3, 64, 64), 40, **PRESETS["celeba64"])
     return sum(p.numel() for p in network.parameters())
 
 

@@ -22,7 +22,7 @@ from ddpm_faces.errors import UserError
 from ddpm_faces.models.conditioning import ConditionalUNet
 
 KEY = "ddpm_faces"  # of the metadata entry that holds the config
-FORMAT = 1
+FORMAT = 2  # 1 had no Gaussian guess
 # Width of a level or side of a picture, number of levels or blocks, number of names: so that no file asks for the moon.
 LARGEST, MOST, NAMES = 1024, 16, 10_000
 FLOATS = (torch.float16, torch.bfloat16, torch.float32)
@@ -48,7 +48,7 @@ class Config:
     def network(self) -> ConditionalUNet:
         """A new network of this description, with fresh weights."""
         schedule = Schedule(**self.schedule)
-        return ConditionalUNet(self.image[0], len(self.names), self.embedding, schedule, self.frequencies, **self.unet)
+        return ConditionalUNet(self.image, len(self.names), self.embedding, schedule, self.frequencies, **self.unet)
 
     @property
     def kind(self) -> str:
@@ -127,6 +127,12 @@ def find(model: str | Path) -> Path:
 
 def read(path: Path) -> tuple[dict[str, Tensor], Config, dict[str, str]]:
     """(tensors, config, metadata) of a file that ddpm_faces wrote. Raises UserError on every other kind of file."""
+    tensors, metadata = read_tensors(path, KEY)
+    return tensors, parse_config(metadata[KEY], path), metadata
+
+
+def read_tensors(path: Path, key: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """(tensors, metadata) of a safetensors file whose metadata has the entry `key`. Raises UserError on any other."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -136,14 +142,14 @@ def read(path: Path) -> tuple[dict[str, Tensor], Config, dict[str, str]]:
             raise UserError(f"{path} is a pickle: loading one can run any code, so it is refused; give a .safetensors file")
         with safe_open(path, framework="pt") as opened:
             metadata = opened.metadata() or {}
-            if KEY not in metadata:
-                raise UserError(f"{path} was not written by ddpm_faces: its metadata has no '{KEY}' entry")
+            if key not in metadata:
+                raise UserError(f"{path} was not written by ddpm_faces: its metadata has no '{key}' entry")
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}
     except PermissionError:
         raise UserError(f"{path} may not be read: permission denied") from None
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path} is truncated or not a safetensors file ({error}); copy or train it again") from None
-    return tensors, parse_config(metadata[KEY], path), metadata
+    return tensors, metadata
 
 
 def parse_config(text: str, path: Path) -> Config:
@@ -152,17 +158,18 @@ def parse_config(text: str, path: Path) -> Config:
         raw = json.loads(text)
         version = raw.pop("format")
         if version != FORMAT:
-            raise UserError(f"{path} has format {version}; this ddpm_faces reads format {FORMAT}: update the package")
+            what = "train it again, or use the package that made it" if version == 1 else "update the package"
+            raise UserError(f"{path} has format {version}; this ddpm_faces reads format {FORMAT}: {what}")
         unet = {name: tuple(v) if isinstance(v, list) else v for name, v in raw["unet"].items()}  # JSON has no tuples
         lists = {name: tuple(raw.get(name, ())) for name in ("names", "image", "frequencies")}
         config = Config(**raw | lists | {"unet": unet})
         Schedule(**config.schedule)
         widths, image, levels = config.unet["channels"], config.image, config.unet["attention"]
-        sizes, counts = [*widths, *image, config.embedding], [len(widths), config.unet["blocks"], config.unet["patch"]]
+        sizes, counts = [*widths, *image, config.embedding], [len(widths), config.unet["blocks"]]
         in_range = all(type(n) is int and 1 <= n <= LARGEST for n in sizes + counts) and max(counts) <= MOST
         if len(image) != 3 or not in_range or not all(type(n) is int for n in levels) or len(levels) > MOST:
             raise ValueError("a size is out of range")
-        grain = config.unet["patch"] * 2 ** (len(widths) - 1)
+        grain = 2 ** (len(widths) - 1)
         if any(side % grain for side in image[1:]) or image[0] not in (1, 3):
             raise ValueError(f"pictures of shape {image}")
         if not isinstance(config.facts, dict) or not -100 <= config.facts.get("guidance", 1.0) <= 100:
@@ -186,6 +193,14 @@ def build(tensors: dict[str, Tensor], config: Config, path: Path) -> Conditional
         raise UserError(f"{path}: the network it describes cannot be built ({error})") from None
     if any(name.startswith("ema.") for name in tensors):
         raise UserError(f"{path} is a state of a training; give the run's folder, {path.parent.parent}, for its model")
+    fill(network, tensors, path)
+    if not bool((tensors["gaussian.variance"] > 0).all()):
+        raise UserError(f"{path} holds a variance that is not above 0: it was not written by ddpm_faces")
+    return network
+
+
+def fill(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Give these weights to a network without memory (on "meta"). Raises UserError unless they are what it needs."""
     wanted = {name: t.shape for name, t in network.state_dict().items()}
     wrong = sorted(set(wanted) ^ set(tensors)) or [n for n, t in tensors.items() if t.shape != wanted[n]]
     if wrong:
@@ -195,7 +210,6 @@ def build(tensors: dict[str, Tensor], config: Config, path: Path) -> Conditional
     if not all(bool(t.isfinite().all()) for t in tensors.values()):
         raise UserError(f"{path} holds NaN or infinite weights: the training that wrote it diverged")
     network.load_state_dict({n: t.float() for n, t in tensors.items()}, assign=True)
-    return network
 
 
 def load(model: str | Path = "celeba64", device: str | torch.device = "cpu") -> DiffusionModel:

@@ -19,7 +19,7 @@ from ddpm_faces.attributes import CELEBA, DIGITS
 from ddpm_faces.checkpoint import Config, DiffusionModel
 from ddpm_faces.data.toyfaces import toy_face
 
-SMALL = {"channels": (16, 24), "attention": (1,), "blocks": 1, "patch": 2}
+SMALL = {"channels": (16, 24), "attention": (1,), "blocks": 1}
 
 
 def pytest_addoption(parser):

@@ -115,11 +115,11 @@ def change(face_file: str, tmp_path: Path, **changes) -> Path:
         ({"schedule": {"kind": "cosine", "steps": 10**12}}, "no schedule"),
         ({"schedule": {"kind": "cosine", "stepz": 10}}, "damaged"),
         ({"unet": {"channels": [16, 24]}}, "damaged"),
-        ({"unet": {"channels": [4096] * 9, "attention": [1], "blocks": 4000, "patch": 1}}, "damaged"),
-        ({"unet": {"channels": [16, 24], "attention": [1], "blocks": 1, "patch": 2, "x": 1}}, "cannot be built"),
-        ({"unet": {"channels": [16, 32], "attention": [1], "blocks": 1, "patch": 2}}, "disagree"),
+        ({"unet": {"channels": [4096] * 9, "attention": [1], "blocks": 4000}}, "damaged"),
+        ({"unet": {"channels": [16, 24], "attention": [1], "blocks": 1, "x": 1}}, "cannot be built"),
+        ({"unet": {"channels": [16, 32], "attention": [1], "blocks": 1}}, "disagree"),
         ({"surprise": 1}, "damaged"),
-        ({"image": [3, 50, 50]}, "damaged"),
+        ({"image": [3, 51, 51]}, "damaged"),
         ({"image": [2, 16, 16]}, "damaged"),
         ({"facts": []}, "damaged"),
         ({"facts": {"guidance": "much"}}, "damaged"),
@@ -136,6 +136,10 @@ def test_foreign_files_and_diverged_weights_are_refused(face_model, face_file, t
     save_file(tensors, tmp_path / "foreign.safetensors", {"format": "pt"})
     with pytest.raises(UserError, match="not written by ddpm_faces"):
         checkpoint.load(tmp_path / "foreign.safetensors")
+    flat = tensors | {"gaussian.variance": torch.zeros(face_model.image_shape)}
+    (tmp_path / "flat.safetensors").write_bytes(checkpoint.encode(flat, face_model.config))
+    with pytest.raises(UserError, match="variance"):
+        checkpoint.load(tmp_path / "flat.safetensors")
     tensors["embed.bias"][0] = float("nan")
     (tmp_path / "nan.safetensors").write_bytes(checkpoint.encode(tensors, face_model.config))
     with pytest.raises(UserError, match="NaN"):

@@ -87,6 +87,14 @@ def test_rare_attributes_are_known_as_rare(celeba, tmp_path):
     assert config.frequencies == tuple((store.conditions > 0).mean(axis=0).round(4))
 
 
+def test_a_run_begins_with_the_spectrum_of_its_pictures(celeba, tmp_path):
+    assert run(celeba, tmp_path / "run", "--max-steps", "1", "--sample-every", "0") == 0
+    gaussian = checkpoint.load(tmp_path / "run").network.gaussian
+    images = torch.from_numpy(open_data("celeba", celeba, "train").images.copy()).permute(0, 3, 1, 2) / 127.5 - 1
+    assert (gaussian.mean - (images + images.flip(3)).mean(0) / 2).abs().max() < 1e-5, "mirrored, as faces are in training"
+    assert gaussian.variance[-1, 0, 0] > 100 * gaussian.variance[-1, 40:, 40:].mean() > 0, "pictures are smooth"
+
+
 def test_a_run_of_other_pictures_is_not_gone_on_with(celeba, tmp_path, capsys):
     out = tmp_path / "run"
     run(celeba, out, "--max-steps", "1", "--sample-every", "0")

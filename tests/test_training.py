@@ -35,7 +35,7 @@ def accelerator() -> Accelerator:
 
 def new_state(accelerator, saved: Saved | None = None, **recipe) -> TrainState:
     torch.manual_seed(0)
-    network = ConditionalUNet(3, recipe.pop("conditions", 40), embedding=8, **SMALL)
+    network = ConditionalUNet((3, 16, 16), recipe.pop("conditions", 40), embedding=8, **SMALL)
     recipe = Recipe(**{"batch_size": 8, "warmup": 3, "flip": True, **recipe})
     return TrainState.new(network, recipe, accelerator, STEPS, saved)
 
@@ -83,7 +83,7 @@ def test_it_learns(accelerator, store):
     pixelwise = float((ab * s / (ab * s + 1 - ab)).mean())
     torch.manual_seed(0)
     state = TrainState.new(
-        ConditionalUNet(3, 40, embedding=8, **SMALL),
+        ConditionalUNet((3, 16, 16), 40, embedding=8, **SMALL),
         Recipe(batch_size=16, lr=3e-3, warmup=0, weighting="uniform"),
         accelerator,
         300,
