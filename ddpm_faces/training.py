@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from ddpm_faces.cli import arg
 from ddpm_faces.data.feed import Feed
 from ddpm_faces.data.store import Store, batch_indices
-from ddpm_faces.diffusion.process import WEIGHTINGS, draw, loss
+from ddpm_faces.diffusion.process import draw, loss
 from ddpm_faces.diffusion.schedule import Schedule
+from ddpm_faces.diffusion.weighting import WEIGHTINGS, weights
 from ddpm_faces.ema import EMA
 from ddpm_faces.errors import UserError
 
@@ -40,7 +41,9 @@ class Recipe:
     ema: float = arg(0.999, "decay of the averaged weights, smaller during the first steps")
     p_null: float = arg(0.1, "probability that a whole condition is hidden, for guidance")
     p_each: float = arg(0.5, "probability that single attributes are hidden, at a rate drawn for each picture")
-    weighting: str = arg("snr+1", "how much each noise level counts: uniform (the DDPM paper's) or snr+1", choices=WEIGHTINGS)
+    weighting: str = arg(
+        "unit", "how much each noise level counts: unit, snr+1 or uniform (the DDPM paper's)", choices=WEIGHTINGS
+    )
     skip_bad_steps: int = arg(0, "steps, of the whole run, that may be left out because their loss or gradient is no number")
     flip: bool = arg(False, "mirror every other picture (the default for faces)")
     seed: int = arg(0, "of weights, order and noise")
@@ -183,7 +186,8 @@ def train(state: TrainState, store: Store, schedule: Schedule, total_steps: int)
         if recipe.flip:
             mirrored = torch.rand(batch, generator=rng, device=device)[mine] < 0.5
             x0 = torch.where(mirrored[:, None, None, None], x0.flip(3), x0)
-        value = loss(state.parallel, x0, c[:, :conditions], draws, schedule, recipe.weighting)
+        counts = weights(recipe.weighting, draws.t, schedule, getattr(state.network, "gaussian", None))
+        value = loss(state.parallel, x0, c[:, :conditions], draws, schedule, counts)
 
         state.optimizer.zero_grad()
         accelerator.backward(value)

@@ -7,8 +7,9 @@ import pytest
 import torch
 from scipy.fft import dctn
 
-from ddpm_faces.diffusion.process import mix
+from ddpm_faces.diffusion.process import Draws, loss, mix
 from ddpm_faces.diffusion.schedule import Schedule
+from ddpm_faces.diffusion.weighting import weights
 from ddpm_faces.models.gaussian import LEAST, Gaussian
 
 
@@ -110,3 +111,18 @@ def test_pictures_that_never_vary_are_no_division_by_zero():
     gaussian.fit(Pictures(torch.full((3, 1, 8, 8), 7, dtype=torch.uint8)))
     guess = gaussian(torch.randn(2, 1, 8, 8), share(0, 2))
     assert guess.eps.isfinite().all() and (guess.rest > 0).all()
+
+
+def test_the_unit_weighting_makes_every_step_count_alike(fitted):
+    x0 = blurred(500, (3, 8, 16), seed=1).float() / 127.5 - 1
+    for t in (5, 300, 900):
+        steps = torch.full((500,), t)
+        draws = Draws(steps, torch.randn(x0.shape, generator=torch.Generator().manual_seed(t)), torch.zeros(500, 1))
+
+        def guess(x, t, c):
+            return fitted(x, mix(Schedule(), t, x)).eps
+
+        weighted = loss(guess, x0, torch.zeros(500, 1), draws, Schedule(), weights("unit", steps, Schedule(), fitted))
+        assert abs(weighted - 1) < 0.06, "the guess alone is at 1, at every step"
+    with pytest.raises(ValueError, match="Gaussian"):
+        weights("unit", steps, Schedule())

@@ -10,6 +10,7 @@ import torch
 from ddpm_faces.diffusion.guidance import guided
 from ddpm_faces.diffusion.process import Draws, add_noise, draw, eps_from_x0, loss, posterior, x0_from_eps
 from ddpm_faces.diffusion.schedule import Schedule
+from ddpm_faces.diffusion.weighting import weights
 from ddpm_faces.errors import UserError
 
 SCHEDULE = Schedule()
@@ -71,9 +72,9 @@ def test_loss_is_the_error_of_the_noise_and_hides_what_is_hidden():
         seen.append(c)
         return draws.eps
 
-    assert loss(perfect, x0, c, draws, SCHEDULE, "uniform") == 0
+    assert loss(perfect, x0, c, draws, SCHEDULE) == 0
     assert torch.equal(seen[0], torch.tensor([[1.0, 0.0], [0.0, -1.0]]))
-    zero = loss(lambda xt, t, c: torch.zeros_like(xt), x0, c, draws, SCHEDULE, "uniform")
+    zero = loss(lambda xt, t, c: torch.zeros_like(xt), x0, c, draws, SCHEDULE)
     assert float(zero) == pytest.approx(float(draws.eps.square().mean()), rel=1e-6)
 
 
@@ -89,7 +90,7 @@ def test_snr_plus_one_weighting_is_the_error_of_v():
         return (eps - (1 - ab).sqrt() * xt) / ab.sqrt()
 
     assert (v(draws.eps) - (ab.sqrt() * draws.eps - (1 - ab).sqrt() * x0)).abs().max() < 1e-4
-    ours = loss(lambda xt, t, c: guess, x0, torch.zeros(5, 2), draws, SCHEDULE, "snr+1")
+    ours = loss(lambda xt, t, c: guess, x0, torch.zeros(5, 2), draws, SCHEDULE, weights("snr+1", draws.t, SCHEDULE))
     assert float(ours) == pytest.approx(float((v(guess) - v(draws.eps)).square().mean()), rel=1e-4)
 
 

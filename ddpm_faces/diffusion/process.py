@@ -93,19 +93,11 @@ def draw(shape: torch.Size, conditions: int, schedule: Schedule, p_null: float, 
     return Draws(t, eps, (shown & (chance[:, 3:] >= rate)).float())
 
 
-WEIGHTINGS = ("uniform", "snr+1")
-
-
-def loss(model, x0: Tensor, c: Tensor, draws: Draws, schedule: Schedule, weighting: str) -> Tensor:
+def loss(model, x0: Tensor, c: Tensor, draws: Draws, schedule: Schedule, weights: Tensor | float = 1.0) -> Tensor:
     """Mean squared error of the predicted noise, DDPM (14), with the hidden conditions set to 0. Returns a scalar.
 
-    model(x, t, c) -> eps; x0 (B, C, H, W); c (B, K). weighting: "uniform" as in DDPM (14), or "snr+1" of Salimans & Ho
-    2022 (section 4): x0's squared error times SNR + 1 = 1 / (1 - alpha_bar), which is eps' times 1 / alpha_bar, and the
-    plain error of v. Noise is easily told at the noisiest steps, where the whole picture and all that a condition says is
-    decided, so that uniformly weighted they hardly count; with "snr+1" they do.
+    model(x, t, c) -> eps; x0 (B, C, H, W); c (B, K). weights (B,): of each picture's error, see weighting.py.
     """
     xt = add_noise(x0, draws.eps, draws.t, schedule)
     error = (model(xt, draws.t, c * draws.keep).float() - draws.eps).square().mean(dim=(1, 2, 3))  # (B,)
-    if weighting == "snr+1":
-        error = error / mix(schedule, draws.t, x0).signal.flatten().square()
-    return error.mean()
+    return (weights * error).mean()

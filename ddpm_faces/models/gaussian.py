@@ -77,8 +77,13 @@ class Gaussian(nn.Module):
         with torch.autocast(x.device.type, enabled=False):  # half precision would leave its own noise in every pixel
             variance = signal.square() * self.variance + noise.square()  # (B, C, H, W)
             eps = self.inverse(self.transform(x.float() - signal * self.mean) * noise / variance)
-            unknown = signal.square() * self.variance / variance
-        return Guess(eps, unknown.mean(dim=(1, 2, 3), keepdim=True).sqrt())
+        return Guess(eps, self.rest(share))
+
+    def rest(self, share: Mix) -> Tensor:
+        """How far the noise is from the guess, on average: its standard deviation, (B, 1, 1, 1)."""
+        signal, noise = share
+        remaining = signal.square() * self.variance
+        return (remaining / (remaining + noise.square())).mean(dim=(1, 2, 3), keepdim=True).sqrt()
 
     @torch.no_grad()
     def fit(self, store: Store, mirror: bool = False, count: int = 8192) -> None:
