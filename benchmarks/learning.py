@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from benchmarks.machine import machine
 from ddpm_faces import cli, files
+from ddpm_faces.checkpoint import Config
 from ddpm_faces.cli import arg
 from ddpm_faces.data import open_data
 from ddpm_faces.data.store import Store
@@ -33,7 +34,6 @@ from ddpm_faces.devices import autocast
 from ddpm_faces.diffusion.process import add_noise
 from ddpm_faces.diffusion.schedule import Schedule
 from ddpm_faces.errors import UserError
-from ddpm_faces.models.conditioning import ConditionalUNet
 from ddpm_faces.models.report import ReportUNet
 from ddpm_faces.models.unet import PRESETS
 from ddpm_faces.processes import make_accelerator
@@ -62,10 +62,8 @@ def contender(name: str, store: Store, batch_size: int, lr: float) -> tuple[nn.M
     common = Recipe(batch_size=batch_size, lr=lr, warmup=50, flip=False)
     if name == "report":
         return ReportUNet(), replace(common, p_null=0.0, p_each=0.0, weighting="uniform")
-    unet = PRESETS["celeba64"]
-    network = ConditionalUNet((3, 64, 64), len(store.names), schedule=Schedule(), frequencies=store.frequencies, **unet)
-    network.gaussian.fit(store)
-    return network, common
+    config = Config(store.names, (3, 64, 64), embedding=32, unet=PRESETS["celeba64"], frequencies=store.frequencies)
+    return config.network(store), common
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ddpm_faces import files
 from ddpm_faces.attributes import DIGITS
+from ddpm_faces.data.store import Store
 from ddpm_faces.devices import find_device
 from ddpm_faces.diffusion.schedule import Schedule
 from ddpm_faces.errors import UserError
@@ -45,10 +46,13 @@ class Config:
     facts: dict = field(default_factory=dict)
     frequencies: tuple[float, ...] = ()
 
-    def network(self) -> ConditionalUNet:
-        """A new network of this description, with fresh weights."""
+    def network(self, store: Store | None = None, mirror: bool = False) -> ConditionalUNet:
+        """A new network of this description, with fresh weights; its Gaussian fitted to `store`, if given (`Gaussian.fit`)."""
         schedule = Schedule(**self.schedule)
-        return ConditionalUNet(self.image, len(self.names), self.embedding, schedule, self.frequencies, **self.unet)
+        network = ConditionalUNet(self.image, len(self.names), self.embedding, schedule, self.frequencies, **self.unet)
+        if store is not None:
+            network.gaussian.fit(store, mirror)
+        return network
 
     @property
     def kind(self) -> str:
@@ -165,7 +169,8 @@ def parse_config(text: str, path: Path) -> Config:
         config = Config(**raw | lists | {"unet": unet})
         Schedule(**config.schedule)
         widths, image, levels = config.unet["channels"], config.image, config.unet["attention"]
-        sizes, counts = [*widths, *image, config.embedding], [len(widths), config.unet["blocks"]]
+        sizes = [*widths, *image, config.embedding, config.unet.get("time_width", 1)]
+        counts = [len(widths), config.unet["blocks"]]
         in_range = all(type(n) is int and 1 <= n <= LARGEST for n in sizes + counts) and max(counts) <= MOST
         if len(image) != 3 or not in_range or not all(type(n) is int for n in levels) or len(levels) > MOST:
             raise ValueError("a size is out of range")

@@ -206,8 +206,7 @@ def start(config: TrainConfig, accelerator, store, total: int) -> tuple[TrainSta
     if config.resume is None:
         refuse_a_second_run(config.folder)  # again, now that nobody else can begin one
         model_config = new_model_config(config, store)
-        network = model_config.network()
-        network.gaussian.fit(store, mirror=config.flip)
+        network = model_config.network(store, mirror=config.flip)
         return TrainState.new(network, config, accelerator, total), model_config, None
     tensors, model_config, progress = runs.latest_state(config.folder)
     height, width, channels = store.info["shape"][1:]

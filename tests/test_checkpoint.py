@@ -118,6 +118,7 @@ def change(face_file: str, tmp_path: Path, **changes) -> Path:
         ({"unet": {"channels": [4096] * 9, "attention": [1], "blocks": 4000}}, "damaged"),
         ({"unet": {"channels": [16, 24], "attention": [1], "blocks": 1, "x": 1}}, "cannot be built"),
         ({"unet": {"channels": [16, 32], "attention": [1], "blocks": 1}}, "disagree"),
+        ({"unet": {"channels": [16, 24], "attention": [1], "blocks": 1, "time_width": 10**9}}, "damaged"),
         ({"surprise": 1}, "damaged"),
         ({"image": [3, 51, 51]}, "damaged"),
         ({"image": [2, 16, 16]}, "damaged"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ddpm_faces.diffusion.process import mix
@@ -25,4 +26,5 @@ def weights(weighting: str, t: Tensor, schedule: Schedule, gaussian: Gaussian | 
         if gaussian is None:
             raise ValueError("the weighting 'unit' is for networks with a Gaussian")
         return gaussian.rest(share).flatten() ** -2
-    return share.signal.flatten() ** -2 if weighting == "snr+1" else share.signal.flatten() * 0 + 1
+    signal = share.signal.flatten()
+    return signal**-2 if weighting == "snr+1" else torch.ones_like(signal)

@@ -75,15 +75,18 @@ class Gaussian(nn.Module):
         """
         signal, noise = share
         with torch.autocast(x.device.type, enabled=False):  # half precision would leave its own noise in every pixel
-            variance = signal.square() * self.variance + noise.square()  # (B, C, H, W)
+            variance = self.variance_of_xt(share)
             eps = self.inverse(self.transform(x.float() - signal * self.mean) * noise / variance)
-        return Guess(eps, self.rest(share))
+        return Guess(eps, self.rest(share, variance))
 
-    def rest(self, share: Mix) -> Tensor:
-        """How far the noise is from the guess, on average: its standard deviation, (B, 1, 1, 1)."""
-        signal, noise = share
-        remaining = signal.square() * self.variance
-        return (remaining / (remaining + noise.square())).mean(dim=(1, 2, 3), keepdim=True).sqrt()
+    def variance_of_xt(self, share: Mix) -> Tensor:
+        """Of each coefficient of x_t, (B, C, H, W)."""
+        return share.signal.square() * self.variance + share.noise.square()
+
+    def rest(self, share: Mix, variance: Tensor | None = None) -> Tensor:
+        """How far the noise is from the guess, on average: its standard deviation, (B, 1, 1, 1). variance: of x_t, if known."""
+        variance = self.variance_of_xt(share) if variance is None else variance
+        return share.signal * (self.variance / variance).mean(dim=(1, 2, 3), keepdim=True).sqrt()
 
     @torch.no_grad()
     def fit(self, store: Store, mirror: bool = False, count: int = 8192) -> None:
