@@ -45,6 +45,15 @@ sample: .venv/ready  ## a grid of faces: make sample ARGS='--set "Smiling,-Male"
 interpolate: .venv/ready  ## a strip: make interpolate ARGS="--attr Smiling"
 	$(PY) -m ddpm_faces.interpolate $(or $(ARGS),--attr Eyeglasses)
 
+evaluate: .venv/ready  ## how good a model is and how well it obeys: make evaluate DATA_ROOT=~/data ARGS="--model runs/mine"
+	$(PY) -m ddpm_faces.evaluate $(ROOT) $(ARGS)
+
+train-classifier: .venv/ready  ## the network that judges faces: make train-classifier DATA_ROOT=~/data
+	$(PY) -m ddpm_faces.train_classifier $(ROOT) $(ARGS)
+
+table1: .venv/ready  ## the report's Table 1 made again, hours on a CPU: make table1 DATA_ROOT=~/data
+	$(PY) -m benchmarks.table1 $(ROOT) $(ARGS)
+
 test: .venv/ready  ## run all tests but those of tests/survival
 	$(PY) -m pytest -q --ignore=tests/survival
 	@echo "all tests passed; what they made was in temporary folders and is gone"
@@ -73,4 +82,4 @@ lint: .venv/ready  ## ruff and mypy
 clean:  ## remove what the commands made: out/ and caches; runs/ and .venv stay
 	rm -rf out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help setup demo train-celeba train-mnist train-toy sample interpolate test test-slow bench bench-quick bench-learning lint clean
+.PHONY: help setup demo train-celeba train-mnist train-toy sample interpolate evaluate train-classifier table1 test test-slow bench bench-quick bench-learning lint clean

@@ -96,12 +96,6 @@ def learn(name: str, lr: float, images: int, marks: Sequence[int], config: Learn
     unfinished = config.out / f"unfinished-{name}-{lr:g}-{images}.safetensors"
     saved, result = load_unfinished(unfinished) if unfinished.exists() else (None, {})
     state = TrainState.new(network, recipe, accelerator, steps, saved)
-    if name == "report":  # channels last, which make ours fast, make diffusers' network slower
-        for net in (state.network, state.ema.module):
-            net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-        for parameter, moments in state.adam.state.items():  # of a resumed run: the fused Adam goes by the memory's order
-            for moment in ("exp_avg", "exp_avg_sq"):
-                moments[moment] = torch.empty_like(parameter).copy_(moments[moment]).detach()
     at = {mark // config.batch_size: mark for mark in marks}
     todo = train(state, faces, Schedule(), steps)
     for record in tqdm(todo, f"{name}, {lr:g}", steps, initial=state.step, unit="step", leave=False):

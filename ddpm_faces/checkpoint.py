@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from ddpm_faces import files
 from ddpm_faces.attributes import DIGITS
 from ddpm_faces.data.store import Store
-from ddpm_faces.devices import find_device
+from ddpm_faces.devices import find_device, place
 from ddpm_faces.diffusion.schedule import Schedule
 from ddpm_faces.errors import UserError
 from ddpm_faces.models.conditioning import ConditionalUNet
+from ddpm_faces.models.report import ReportUNet
 
 KEY = "ddpm_faces"  # of the metadata entry that holds the config
 FORMAT = 2  # 1 had no Gaussian guess
@@ -34,6 +35,7 @@ class Config:
     """What a checkpoint says of itself. names: the conditions in the order of the vector's entries, () if unconditional.
 
     image: (C, H, W). embedding: channels that the condition becomes. unet, schedule: keyword arguments of UNet and Schedule.
+    architecture: "unet", this package's own, or "report", the one that it is measured against, whose `unet` is {}.
     frequencies: how often each condition is present in the training data, () where that does not matter. facts: what it
     was trained on and for how long, for people to read, and "guidance", the scale that suits it.
     """
@@ -45,9 +47,12 @@ class Config:
     schedule: dict = field(default_factory=lambda: {"kind": "cosine", "steps": 1000})
     facts: dict = field(default_factory=dict)
     frequencies: tuple[float, ...] = ()
+    architecture: str = "unet"
 
-    def network(self, store: Store | None = None, mirror: bool = False) -> ConditionalUNet:
+    def network(self, store: Store | None = None, mirror: bool = False) -> ConditionalUNet | ReportUNet:
         """A new network of this description, with fresh weights; its Gaussian fitted to `store`, if given (`Gaussian.fit`)."""
+        if self.architecture == "report":
+            return ReportUNet(self.image[0], len(self.names), self.embedding, self.image[1:])
         schedule = Schedule(**self.schedule)
         network = ConditionalUNet(self.image, len(self.names), self.embedding, schedule, self.frequencies, **self.unet)
         if store is not None:
@@ -168,9 +173,12 @@ def parse_config(text: str, path: Path) -> Config:
         lists = {name: tuple(raw.get(name, ())) for name in ("names", "image", "frequencies")}
         config = Config(**raw | lists | {"unet": unet})
         Schedule(**config.schedule)
-        widths, image, levels = config.unet["channels"], config.image, config.unet["attention"]
-        sizes = [*widths, *image, config.embedding, config.unet.get("time_width", 1)]
-        counts = [len(widths), config.unet["blocks"]]
+        if config.architecture not in ("unet", "report") or (config.architecture == "report" and config.unet):
+            raise ValueError(f"no architecture {config.architecture} with {config.unet}")
+        unet = ReportUNet.LIKE if config.architecture == "report" else config.unet
+        widths, image, levels = unet["channels"], config.image, unet["attention"]
+        sizes = [*widths, *image, config.embedding, unet.get("time_width", 1)]
+        counts = [len(widths), unet["blocks"]]
         in_range = all(type(n) is int and 1 <= n <= LARGEST for n in sizes + counts) and max(counts) <= MOST
         if len(image) != 3 or not in_range or not all(type(n) is int for n in levels) or len(levels) > MOST:
             raise ValueError("a size is out of range")
@@ -189,7 +197,7 @@ def parse_config(text: str, path: Path) -> Config:
     return config
 
 
-def build(tensors: dict[str, Tensor], config: Config, path: Path) -> ConditionalUNet:
+def build(tensors: dict[str, Tensor], config: Config, path: Path) -> ConditionalUNet | ReportUNet:
     """The network that config describes, with these weights; shapes are compared before anything is allocated."""
     try:
         with torch.device("meta"):
@@ -199,7 +207,7 @@ def build(tensors: dict[str, Tensor], config: Config, path: Path) -> Conditional
     if any(name.startswith("ema.") for name in tensors):
         raise UserError(f"{path} is a state of a training; give the run's folder, {path.parent.parent}, for its model")
     fill(network, tensors, path)
-    if not bool((tensors["gaussian.variance"] > 0).all()):
+    if config.architecture == "unet" and not bool((tensors["gaussian.variance"] > 0).all()):
         raise UserError(f"{path} holds a variance that is not above 0: it was not written by ddpm_faces")
     return network
 
@@ -225,8 +233,7 @@ def load(model: str | Path = "celeba64", device: str | torch.device = "cpu") -> 
     device = find_device(device) if isinstance(device, str) else device
     path = find(model)
     tensors, config, _ = read(path)
-    network = build(tensors, config, path).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return DiffusionModel(network.eval(), config, str(path))
+    return DiffusionModel(place(build(tensors, config, path), device).eval(), config, str(path))
 
 
 def require(model: DiffusionModel, kind: str) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import TypeVar
 
 import torch
+from torch import nn
 
 from ddpm_faces.errors import UserError
+
+N = TypeVar("N", bound=nn.Module)
 
 
 def find_device(name: str = "auto") -> torch.device:
@@ -57,3 +61,9 @@ def best_precision(device: torch.device) -> str:
             return "no"
         return "bf16" if "avx512_bf16" in flags or "amx_bf16" in flags else "no"
     return "no"
+
+
+def place(network: N, device: torch.device) -> N:
+    """Move a network to the device, its weights laid out as suits its convolutions: channels last, unless it says else."""
+    layout = getattr(network, "memory_format", torch.channels_last)
+    return network.to(device, memory_format=layout)  # type: ignore[call-overload]

@@ -18,12 +18,10 @@ MOST = 10_000  # pictures a call
 
 
 @dataclass(kw_only=True)
-class Sampling:
-    """What every command that samples may be told."""
+class Drawing:
+    """What every command that draws pictures may be told."""
 
     model: str | None = arg(None, "a shipped name (celeba64, mnist32), a run's folder or a file; by default what fits")
-    set: str = arg("", 'attributes, as in "Smiling,-Male,Young=0.5"; what is not named is left open', metavar="SPEC")
-    n: int | None = arg(None, "how many pictures; in a strip, how many rows")
     guidance: float | None = arg(None, "0 ignores the condition, 1 is plain, more exaggerates (default: the model's own)")
     sampler: str = arg("dpm", "the sampler", choices=tuple(SAMPLERS))
     steps: int | None = arg(None, "network evaluations a picture (default: dpm 15, ddim 50, ddpm all of the schedule)")
@@ -31,11 +29,8 @@ class Sampling:
     batch_size: int = arg(64, "pictures at a time; changes speed and memory, not the pictures")
     device: str = arg("auto", "cpu, cuda, cuda:1, mps")
     precision: str = arg("auto", "arithmetic: auto takes what the hardware does well", choices=PRECISIONS)
-    out: Path | None = arg(None, "the picture to write (default: in out/)", metavar="FILE")
 
     def __post_init__(self):
-        if self.n is not None and not 1 <= self.n <= MOST:
-            raise UserError(f"--n {self.n} is out of range: 1 to {MOST}")
         if not 0 <= self.seed < 2**62:
             raise UserError(f"--seed {self.seed} is out of range: 0 to 2^62")
 
@@ -55,11 +50,29 @@ class Sampling:
         }  # fmt: skip
 
 
+@dataclass(kw_only=True)
+class Sampling(Drawing):
+    """What every command that makes one picture file of samples may be told."""
+
+    set: str = arg("", 'attributes, as in "Smiling,-Male,Young=0.5"; what is not named is left open', metavar="SPEC")
+    n: int | None = arg(None, "how many pictures; in a strip, how many rows")
+    out: Path | None = arg(None, "the picture to write (default: in out/)", metavar="FILE")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.n is not None and not 1 <= self.n <= MOST:
+            raise UserError(f"--n {self.n} is out of range: 1 to {MOST}")
+
+
+def short_name(model) -> str:
+    """What to call a model in a title or a folder's name."""
+    source = Path(model.source)
+    return source.parent.name if source.stem == "model" else source.stem  # a run's folder says more than its file
+
+
 def describe(model, options: dict, seed: int) -> str:
     """One line that lets a picture be made again."""
-    source = Path(model.source)
-    name = source.parent.name if source.stem == "model" else source.stem  # a run's folder says more than its file
-    return f"{name}, guidance {options['guidance']:g}, {options['sampler']} {options['steps']} steps, seed {seed}"
+    return f"{short_name(model)}, guidance {options['guidance']:g}, {options['sampler']} {options['steps']} steps, seed {seed}"
 
 
 @dataclass(kw_only=True)

@@ -34,6 +34,9 @@ BY_DATA: dict[str, dict] = {
     "mnist": {"preset": "mnist32", "flip": False, "epochs": 10.0, "p_each": 0.0},
     "toy": {"preset": "toy32", "flip": True, "epochs": 12.0},
 }
+PRESET_NAMES = (*PRESETS, "report")
+# What differs with the network: the report's knows no Gaussian, weights all steps alike and hides no condition.
+BY_PRESET: dict[str, dict] = {"report": {"weighting": "uniform", "embedding": 5, "p_null": 0.0, "p_each": 0.0, "guidance": 1.0}}
 # What a resumed run may not change, because the steps before it would not fit.
 FIXED = (
     *("data", "preset", "crop", "unconditional", "embedding", "schedule", "schedule_steps"),
@@ -54,7 +57,7 @@ class TrainConfig(Recipe):
     data: str = arg("toy", "the data set", choices=DATA)
     data_root: Path = arg(Path("data"), "folder that holds the data set")
     download: bool = arg(False, "fetch the data set into --data-root if it is not there")
-    preset: str = arg("toy32", "the network: toy32, mnist32, celeba64 (by default the data set's)")
+    preset: str = arg("toy32", "the network: toy32, mnist32, celeba64, or report (default: the data set's)")
     crop: str = arg("center140", "CelebA's crop: center140, box128, center148")
     unconditional: bool = arg(False, "no conditions at all: the baseline")
     embedding: int = arg(32, "channels that the conditions become")
@@ -73,8 +76,10 @@ class TrainConfig(Recipe):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.preset not in PRESETS:
-            raise UserError(f"no preset '{self.preset}': choose {', '.join(PRESETS)}")
+        if self.preset not in PRESET_NAMES:
+            raise UserError(f"no preset '{self.preset}': choose {', '.join(PRESET_NAMES)}")
+        if self.preset == "report" and self.weighting == "unit":
+            raise UserError("--weighting unit is for networks with a Gaussian, which the report's has not: uniform or snr+1")
         if self.crop not in CROPS:
             raise UserError(f"no crop '{self.crop}': choose {', '.join(CROPS)}")
         Schedule(self.schedule, self.schedule_steps)
@@ -96,7 +101,8 @@ def settings_from(argv: Sequence[str] | None) -> TrainConfig:
     """Flags over the resumed run's settings over the data set's defaults. Raises UserError on what cannot be resumed."""
     said = cli.given(TrainConfig, argv, (__doc__ or "").splitlines()[0])
     if "resume" not in said:
-        return TrainConfig(**{**BY_DATA[said.get("data", "toy")], **said})
+        defaults = BY_DATA[said.get("data", "toy")]
+        return TrainConfig(**{**defaults, **BY_PRESET.get(said.get("preset", ""), {}), **said})
     folder = Path(said["resume"])
     if "out" in said:
         raise UserError("--resume goes on in the run's own folder: leave --out away")
@@ -133,7 +139,8 @@ def new_model_config(config: TrainConfig, store) -> checkpoint.Config:
         frequencies=store.frequencies if names else (),
         image=(channels, height, width),
         embedding=config.embedding,
-        unet=dict(PRESETS[config.preset]),
+        unet=dict(PRESETS.get(config.preset, {})),
+        architecture="report" if config.preset == "report" else "unet",
         schedule={"kind": config.schedule, "steps": config.schedule_steps},
         facts=facts,
     )

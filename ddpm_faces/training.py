@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ddpm_faces.cli import arg
 from ddpm_faces.data.feed import Feed
 from ddpm_faces.data.store import Store, batch_indices
+from ddpm_faces.devices import place
 from ddpm_faces.diffusion.process import draw, loss
 from ddpm_faces.diffusion.schedule import Schedule
 from ddpm_faces.diffusion.weighting import WEIGHTINGS, weights
@@ -107,7 +108,7 @@ class TrainState:
         """
         from diffusers.optimization import get_cosine_schedule_with_warmup
 
-        network = network.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = place(network, accelerator.device)
         ema = EMA(network, recipe.ema)
         adam = torch.optim.Adam(network.parameters(), lr=recipe.lr, fused=True)
         if saved is not None:

@@ -18,6 +18,8 @@ from PIL import Image
 
 from ddpm_faces import checkpoint, runs
 from ddpm_faces.data import open_data
+from ddpm_faces.generation import generate
+from ddpm_faces.models.report import ReportUNet
 from ddpm_faces.train import main
 
 QUICK = ["--preset", "toy32", "--batch-size", "4", "--log-every", "2", "--device", "cpu", "--epochs", "1", "--save-every", "3"]
@@ -93,6 +95,23 @@ def test_a_run_begins_with_the_spectrum_of_its_pictures(celeba, tmp_path):
     images = torch.from_numpy(open_data("celeba", celeba, "train").images.copy()).permute(0, 3, 1, 2) / 127.5 - 1
     assert (gaussian.mean - (images + images.flip(3)).mean(0) / 2).abs().max() < 1e-5, "mirrored, as faces are in training"
     assert gaussian.variance[-1, 0, 0] > 100 * gaussian.variance[-1, 40:, 40:].mean() > 0, "pictures are smooth"
+
+
+def test_the_reports_own_network_is_trained_and_used_like_ours(celeba, tmp_path, capsys):
+    argv = ["--preset", "report", "--sample-every", "0"]
+    assert run(celeba, tmp_path / "whole", *argv) == 0
+    assert run(celeba, tmp_path / "parts", *argv, "--max-steps", "1") == 0
+    assert main(["--resume", str(tmp_path / "parts")]) == 0
+    whole, parts = (runs.latest_state(tmp_path / name)[0] for name in ("whole", "parts"))
+    assert all(torch.equal(parts[name], tensor) for name, tensor in whole.items())
+    model = checkpoint.load(tmp_path / "whole")
+    assert isinstance(model.network, ReportUNet) and sum(p.numel() for p in model.network.parameters()) == 1_380_080
+    assert generate(model, "Smiling", n=2, steps=2).shape == (2, 3, 64, 64)
+    settings = runs.read_config(tmp_path / "whole")
+    assert settings["weighting"] == "uniform" and settings["p_null"] == settings["p_each"] == 0, "its own recipe"
+    capsys.readouterr()
+    assert run(celeba, tmp_path / "other", *argv, "--weighting", "unit") == 2
+    assert "networks with a Gaussian" in capsys.readouterr().err
 
 
 def test_a_run_of_other_pictures_is_not_gone_on_with(celeba, tmp_path, capsys):

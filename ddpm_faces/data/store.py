@@ -39,6 +39,7 @@ class Store:
     """An opened store. `images` is a read-only map (N, H, W, C) uint8, `conditions` an array (N, K) int8."""
 
     def __init__(self, folder: Path):
+        self.folder = folder
         try:
             self.info: dict = json.loads((folder / "store.json").read_text())
             shape = tuple(self.info["shape"])

@@ -1,0 +1,147 @@
+"""`python -m ddpm_faces.evaluate --data-root FOLDER`: how good a model's pictures are, and how well it obeys.
+
+Everything is written to a folder: report.md, report.json, pictures, and the samples, so that an interrupted call goes on where
+it was. The reference is the test split of the data that the model was trained on, through the same crop.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ddpm_faces import checkpoint, cli, files, images
+from ddpm_faces.cli import arg
+from ddpm_faces.data import open_data
+from ddpm_faces.errors import UserError
+from ddpm_faces.sample import Drawing, short_name
+
+PARTS = ("quality", "control", "strips", "memorisation", "sweep")
+DEFAULT = PARTS[:-1]
+LEAST, MOST = 64, 100_000  # pictures
+FACTS = ("guidance", "sampler", "steps")
+
+
+@dataclass(kw_only=True)
+class EvaluateConfig(Drawing):
+    """The settings of `evaluate`."""
+
+    data_root: Path = arg(Path("data"), "folder that holds the data set that the model was trained on")
+    data: str | None = arg(None, "the data set (default: what the model says of itself)")
+    n: int = arg(1000, "pictures")
+    only: tuple[str, ...] = arg((), f"parts to do: {', '.join(PARTS)} (default: all but sweep)", metavar="PART")
+    extractor: str | None = arg(None, "attributes or digits (the shipped classifier's features, the default), or inception")
+    inception_weights: Path | None = arg(None, "torch-fidelity's InceptionV3, if it cannot be downloaded", metavar="FILE")
+    classifier: Path | None = arg(None, "the classifier that judges (default: the shipped one)", metavar="FILE")
+    each: int = arg(16, "pictures with and without, of each attribute asked alone")
+    persons: int = arg(4, "strips of each attribute")
+    sweep_n: int = arg(256, "pictures a point of the sweep")
+    write_guidance: bool = arg(False, "after a sweep, write the guidance chosen into the model's file")
+    out: Path | None = arg(None, "the report's folder (default out/evaluate-MODEL)", metavar="FOLDER")
+
+    def __post_init__(self):
+        super().__post_init__()
+        for flag, value in (("--n", self.n), ("--sweep-n", self.sweep_n)):
+            if not LEAST <= value <= MOST:
+                raise UserError(
+                    f"{flag} {value} is out of range: the statistics need at least {LEAST} pictures, at most {MOST}"
+                )
+        for flag, value in (("--each", self.each), ("--persons", self.persons)):
+            if not 1 <= value <= 1000:
+                raise UserError(f"{flag} {value} is out of range: 1 to 1000")
+        self.only = tuple(word for given in self.only for word in given.split(",")) or DEFAULT
+        for part in self.only:
+            if part not in PARTS:
+                raise UserError(f"no part '{part}': choose {', '.join(PARTS)}")
+        if self.write_guidance and "sweep" not in self.only:
+            raise UserError("--write-guidance takes the guidance from a sweep: add --only sweep")
+
+
+def find_judge(config: EvaluateConfig, model: checkpoint.DiffusionModel):
+    """The classifier for this model's pictures; UserError if there is none or it is for others."""
+    from ddpm_faces import judge
+
+    if config.classifier is not None:
+        found = judge.load(config.classifier, config.device)
+    else:
+        fitting = [j for j in map(judge.load, judge.shipped()) if j.config.image == model.image_shape]
+        if not fitting:
+            raise UserError(
+                f"no shipped classifier is for pictures of shape {model.image_shape}: train one with "
+                "`python -m ddpm_faces.train_classifier` and give it as --classifier FILE"
+            )
+        found = judge.load(fitting[0].source, config.device)
+    if found.config.image != model.image_shape:
+        raise UserError(f"the classifier {found.source} is for pictures of shape {found.config.image}, not {model.image_shape}")
+    if model.names and found.names != model.names:
+        raise UserError(f"the classifier {found.source} knows other names than {model.source}: it cannot judge it")
+    return found
+
+
+@cli.command
+def main(argv: Sequence[str] | None = None) -> int:
+    config = cli.parse(EvaluateConfig, argv, (__doc__ or "").splitlines()[0])
+    model = config.load("celeba64")
+    folder = config.out or Path("out") / f"evaluate-{short_name(model)}"
+    files.check_folder(folder)
+    facts = model.config.facts
+    data, crop = config.data or facts.get("data", "celeba"), facts.get("crop", "center140")
+    judge = find_judge(config, model)
+    size = 0 if data == "mnist" else model.image_shape[1]
+    train, test = (open_data(data, config.data_root, split, crop, size) for split in ("train", "test"))
+    if model.names and test.names != model.names:
+        raise UserError(f"{model.source} is conditioned on other names than {data} has: give --data")
+
+    from ddpm_faces.evaluation import extractors
+    from ddpm_faces.evaluation.report import markdown, protocol
+    from ddpm_faces.evaluation.samples import Studio
+    from ddpm_faces.evaluation.suite import Suite
+
+    own = "digits" if judge.config.exclusive else "attributes"
+    extractor = extractors.find(config.extractor or own, judge, config.inception_weights, config.device)
+    options = {key: value for key, value in config.options(model).items() if key in FACTS}
+    studio = Studio(model, folder / "samples", options, config.precision, config.batch_size)
+    suite = Suite(studio, judge, extractor, train, test, config.n, config.seed, each=config.each, persons=config.persons)
+    about = {
+        "model": short_name(model), "weights": studio.identity, "pictures": config.n, **options, "seed": config.seed,
+        "extractor": extractor.name, "note": extractor.note, "classifier": Path(judge.source).name,
+        "crop": crop if data == "celeba" else "none", "reference": f"{min(len(test), suite.reference)} of {data}'s test split",
+        "command": ["python", "-m", "ddpm_faces.evaluate", *(sys.argv[1:] if argv is None else argv)],
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+    }  # fmt: skip
+    print(protocol(about))
+    report: dict = {"about": about, "left out": []}
+    for part in config.only:
+        if reason := cannot(part, model):
+            report["left out"].append(reason)
+            print(f"{part}: left out, {reason}")
+            continue
+        measure: Callable = getattr(suite, part)
+        found = measure(config.sweep_n) if part == "sweep" else measure()
+        report[part] = found.numbers
+        for name, picture in found.pictures.items():
+            images.save(picture, folder / name)
+        files.write(folder / "report.json", json.dumps(report, indent=1).encode())  # what is done is there if the rest fails
+    files.write(folder / "report.json", json.dumps(report, indent=1).encode())
+    text = markdown(report)
+    files.write(folder / "report.md", text.encode())
+    print(text.partition("\n\n")[2])
+    if config.write_guidance and "sweep" in report and "guidance chosen" in report["sweep"]:
+        facts["guidance"] = report["sweep"]["guidance chosen"]
+        print(f"{checkpoint.save(model.source, model)}: its guidance is {facts['guidance']:g} now")
+    print(f"{folder}: report.md, report.json, {', '.join(sorted(p.name for p in folder.glob('*.png')))}")
+    return 0
+
+
+def cannot(part: str, model: checkpoint.DiffusionModel) -> str:
+    """Why this part cannot be had of this model, or nothing."""
+    if part in ("control", "strips") and not model.names:
+        return f"{part}: an unconditional model can be asked for nothing"
+    return ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

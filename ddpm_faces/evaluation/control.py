@@ -1,0 +1,54 @@
+"""How often the judge sees what was asked for, beside how often it sees what is there in real pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ddpm_faces.judge import scores
+
+
+class Obedience(NamedTuple):
+    """By attribute or digit, each of length K: accuracy, balanced accuracy, and how many pictures asked for yes and for no."""
+
+    accuracy: list[float]
+    balanced: list[float]
+    yes: list[int]
+    no: list[int]
+
+
+def obedience(logits: Tensor, asked: Tensor, exclusive: bool) -> Obedience:
+    """logits (N, K) of the judge; asked (N, K), +1 and -1 where something was asked, 0 where not (one-hot for digits).
+
+    NaN for what was never asked, and in "balanced" for what was asked one way only.
+    """
+    if exclusive:
+        found = scores(logits, asked, exclusive=True)
+        yes = asked.gt(0).sum(dim=0)
+        return Obedience(found["accuracy"], found["balanced"], yes.tolist(), (len(asked) - yes).tolist())
+    right = (logits > 0) == (asked > 0)
+    there, away = (asked > 0).double(), (asked < 0).double()
+    yes, no = there.sum(dim=0), away.sum(dim=0)
+    rates = (right * there).sum(dim=0) / yes, (right * away).sum(dim=0) / no
+    accuracy = (right * (there + away)).sum(dim=0) / (yes + no)
+    balanced = (rates[0] + rates[1]) / 2
+    return Obedience(accuracy.tolist(), balanced.tolist(), yes.int().tolist(), no.int().tolist())
+
+
+def single_attributes(names: tuple[str, ...], attributes: Sequence[str], each: int) -> tuple[Tensor, list[int]]:
+    """Conditions (2 * each * len(attributes), K) in which one attribute alone is named, +1 and -1 in turn, and seeds.
+
+    The same seeds for every attribute, and for yes and no: what differs is what was asked.
+    """
+    rows, seeds = [], []
+    for name in attributes:
+        for i in range(each):
+            for value in (1.0, -1.0):
+                row = torch.zeros(len(names))
+                row[names.index(name)] = value
+                rows.append(row)
+                seeds.append(i)
+    return torch.stack(rows), seeds

@@ -1,0 +1,57 @@
+"""What real pictures look like to an extractor, measured once and kept; and pictures made worse on purpose, as rulers."""
+
+from __future__ import annotations
+
+import io
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+
+from ddpm_faces import files
+from ddpm_faces.data.store import Store, cache_root
+from ddpm_faces.errors import UserError
+from ddpm_faces.evaluation.extractors import Extractor
+from ddpm_faces.evaluation.samples import to_tensor, to_uint8
+from ddpm_faces.judge import Opinion
+
+BLUR = 1 / 32  # deviation of the blur, in sides of a picture: 2 pixels of 64
+
+
+def spread(total: int, count: int) -> np.ndarray:
+    """`count` numbers spread evenly over 0 .. total - 1, or all of them if there are fewer."""
+    return np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
+
+
+def look_at_store(extractor: Extractor, store: Store, count: int, what: str) -> Opinion:
+    """The extractor's opinion of `count` pictures spread over a store, kept in the cache.
+
+    The file's name says data, split, crop, size, count and extractor, and by which weights.
+    """
+    chosen = spread(len(store), count)
+    name = f"{store.folder.name}-{len(chosen)}-{extractor.name}-{extractor.identity}.npz"
+    path = cache_root() / "features" / name
+    if path.exists():
+        try:
+            with np.load(path, allow_pickle=False) as kept:
+                return Opinion(torch.from_numpy(kept["logits"]), torch.from_numpy(kept["features"]))
+        except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
+            raise UserError(f"{path} is damaged ({error}): delete it, it is made anew") from None
+    found = extractor.look(store.images if len(chosen) == len(store) else store.images[chosen], what)
+    content = io.BytesIO()
+    np.savez(content, logits=found.logits.numpy(), features=found.features.numpy())
+    files.write(path, content.getvalue())
+    return found
+
+
+def blurred(pictures: np.ndarray) -> np.ndarray:
+    """(N, H, W, C) uint8, out of focus: a Gaussian blur of BLUR times the height."""
+    from torchvision.transforms.functional import gaussian_blur
+
+    deviation = pictures.shape[1] * BLUR
+    return to_uint8(gaussian_blur(to_tensor(pictures), 2 * round(3 * deviation) + 1, deviation))
+
+
+def noise(pictures: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Uniform noise of the same shape: no picture at all."""
+    return np.random.default_rng(seed).integers(0, 256, pictures.shape, dtype=np.uint8)

@@ -1,0 +1,82 @@
+"""An evaluation as something to read: report.md from the numbers of report.json."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+STRIPS = """monotone: rank correlation of the column and the asked logit; rise: that logit's change; others: mean absolute
+change of the other logits; person: cosine of the two ends' features; step: mean perceptual distance of neighbours; jump: the
+largest step of a strip in its mean one."""
+
+
+def cell(value: Any) -> str:
+    """A number in four digits, a dash for what could not be measured."""
+    if isinstance(value, float):
+        return "-" if math.isnan(value) else f"{value:.4g}"
+    return str(value)
+
+
+def table(rows: dict[str, dict[str, Any]], keys: Iterable[str] | None = None) -> list[str]:
+    """Markdown lines: a row for each label, a column for each key (by default those of the first row)."""
+    keys = list(keys or next(iter(rows.values())))
+    lines = ["| | " + " | ".join(keys) + " |", "|---" * (len(keys) + 1) + "|"]
+    return lines + [f"| {label} | " + " | ".join(cell(row.get(key, "")) for key in keys) + " |" for label, row in rows.items()]
+
+
+def sentence(facts: dict[str, Any]) -> str:
+    """ "a 1, b 2" of numbers by name."""
+    return ", ".join(f"{key} {cell(value)}" for key, value in facts.items())
+
+
+def protocol(about: dict[str, Any]) -> str:
+    """One line that must stand beside every figure."""
+    return (
+        f"{about['pictures']} pictures by {about['model']}, {about['sampler']} {about['steps']} steps, guidance "
+        f"{about['guidance']:g}, seed {about['seed']}; extractor {about['extractor']}; crop {about['crop']}; reference "
+        f"{about['reference']}"
+    )
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The whole report."""
+    about = report["about"]
+    lines = [f"# {about['model']}, measured", "", protocol(about) + ".", "", f"`{about['extractor']}` is {about['note']}.", ""]
+    lines += [f"Classifier: {about['classifier']}. Command: `{' '.join(about['command'])}`, {about['date']}.", ""]
+    if quality := report.get("quality"):
+        lines += ["## Quality", "", *table(quality["rows"]), ""]
+        lines += [f"Against {quality['reference pictures']} real pictures of the test split, through the same crop."]
+        share = "share of the way from the floor to blurred pictures"
+        tint = "colour: mean minus the test split's"
+        lines += [
+            f"FID's {share}: {cell(quality[share])}. {tint[0].upper()}{tint[1:]}: {quality[tint]}.",
+            "![](samples.png)",
+            "",
+        ]
+    if control := report.get("control"):
+        lines += ["## Control", "", "Balanced accuracy, as the classifier sees it; 0.5 is chance.", ""]
+        lines += [f"All: {sentence(control['means'])}."]
+        if easy := control.get("means of the easiest to see"):
+            lines += [f"The easiest to see: {sentence(easy)}."]
+        lines += ["", *table(control["table"]), "", "![](control.png)", ""]
+    if strips := report.get("strips"):
+        lines += ["## Interpolation", "", *table(strips["table"] | {"mean": strips["means"]}), ""]
+        lines += [STRIPS, "", "![](strips.png)", "![](curves.png)", ""]
+    if memory := report.get("memorisation"):
+        lines += ["## Memorisation", "", *table(memory["spaces"]), ""]
+        lines += [f"Distances of {memory['samples']} samples and of the test split to the nearest training picture.", ""]
+        lines += ["![](distances.png)", "![](nearest.png)", ""]
+    if sweep := report.get("sweep"):
+        for key in ("by guidance", "by steps"):
+            if sweep[key]:
+                name = key.removeprefix("by ")
+                rows = {cell(point[name]): point for point in sweep[key]}
+                lines += [f"## Sweep {key}", "", *table(rows, [k for k in sweep[key][0] if k not in ("sampler", name)]), ""]
+        lines += [f"{sweep['pictures a point']} pictures a point."]
+        if "guidance chosen" in sweep:
+            lines += [f"Chosen: guidance {sweep['guidance chosen']:g}, obeyed best at an FID of at most 1.1 times the lowest."]
+        lines += ["![](sweep.png)", ""]
+    for what in report["left out"]:
+        lines.append(f"Left out: {what}.")
+    return "\n".join(lines).rstrip() + "\n"

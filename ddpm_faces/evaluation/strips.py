@@ -1,0 +1,79 @@
+"""What a strip promises, as numbers: what was asked rises step by step, the rest stays, the person stays."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ddpm_faces.judge import Judge
+
+
+class StripScore(NamedTuple):
+    """Means over strips. monotone: Spearman's rank correlation of the column and the asked logit, in [-1, 1].
+
+    rise: that logit's change from the first column to the last. others: mean absolute change of the other logits, first to
+    last. person: cosine of the features of the two ends. step: mean perceptual distance of neighbouring columns. jump: the
+    largest of a strip's steps in its mean step, 1 if all are alike.
+    """
+
+    monotone: float
+    rise: float
+    others: float
+    person: float
+    step: float
+    jump: float
+
+
+def rank_correlation(values: Tensor) -> Tensor:
+    """Spearman's correlation of each row of values (R, C) with its column number: (R,); 0 for a row that never changes."""
+    from scipy.stats import spearmanr
+
+    columns = range(values.shape[1])
+    changes = (values != values[:, :1]).any(dim=1).tolist()
+    found = [spearmanr(columns, row).statistic if moved else 0.0 for row, moved in zip(values.numpy(), changes, strict=True)]
+    return torch.tensor(found, dtype=torch.float64)
+
+
+@torch.no_grad()
+def perceptual_distance(judge: Judge, one: Tensor, other: Tensor) -> Tensor:
+    """How different pictures (B, C, H, W) look to the judge: (B,). 0 where they are the same.
+
+    As LPIPS without its learned weights (Zhang et al. 2018, (1)): each stage's maps, at every place of unit length over the
+    channels; squared differences, averaged over the picture and added over the stages.
+    """
+    total = torch.zeros(len(one))
+    stages = (judge.network.features(x.to(judge.device))[:-1] for x in (one, other))
+    for a, b in zip(*stages, strict=True):
+        a, b = (torch.nn.functional.normalize(h, dim=1, eps=1e-6) for h in (a, b))
+        total += (a - b).square().sum(dim=1).mean(dim=(1, 2)).cpu()
+    return total
+
+
+def score_strips(judge: Judge, pictures: np.ndarray, asked: int, rows: int) -> tuple[StripScore, Tensor]:
+    """pictures (R * C, H, W, C) uint8, strip after strip; asked: index of what was changed. The score; its logits (R, C)."""
+    from ddpm_faces.evaluation.samples import to_tensor
+
+    x = to_tensor(pictures)
+    opinion = judge.look(x)
+    logits, features = (t.unflatten(0, (rows, -1)) for t in (opinion.logits, opinion.features))
+    columns = x.unflatten(0, (rows, -1))
+    steps = perceptual_distance(judge, columns[:, :-1].flatten(0, 1), columns[:, 1:].flatten(0, 1)).view(rows, -1)
+    return measure(logits, features, steps, asked), logits[:, :, asked]
+
+
+def measure(logits: Tensor, features: Tensor, steps: Tensor, asked: int) -> StripScore:
+    """logits (R, C, K), features (R, C, F) of R strips of C columns and the distances (R, C - 1) between neighbours."""
+    change = (logits[:, -1] - logits[:, 0]).double()
+    others = torch.ones(logits.shape[2], dtype=torch.bool)
+    others[asked] = False
+    return StripScore(
+        monotone=float(rank_correlation(logits[:, :, asked]).mean()),
+        rise=float(change[:, asked].mean()),
+        others=float(change[:, others].abs().mean()),
+        person=float(torch.cosine_similarity(features[:, 0], features[:, -1], dim=-1).mean()),
+        step=float(steps.mean()),
+        jump=float((steps.amax(dim=1) / steps.mean(dim=1).clamp(min=1e-12)).mean()),
+    )

@@ -1,0 +1,167 @@
+"""The judge as a file: a classifier of attributes or digits, what its logits mean, and how often it is right.
+
+The same rules as for models (checkpoint.py): safetensors with the description in the metadata, and loading runs no code.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ddpm_faces import checkpoint, files
+from ddpm_faces.devices import autocast, find_device, place
+from ddpm_faces.errors import UserError
+from ddpm_faces.models.classifier import Classifier
+
+KEY = "ddpm_faces_classifier"
+FORMAT = 1
+BATCH = 128
+
+
+@dataclass(frozen=True)
+class JudgeConfig:
+    """What a classifier's file says of itself. names: of the logits. image: (C, H, W). channels: of the stages.
+
+    exclusive: one of the names at a time, as digits are; otherwise each has its own yes or no. facts: for people, and
+    "scores", what `train_classifier` measured on the test split, see `scores`.
+    """
+
+    names: tuple[str, ...]
+    image: tuple[int, int, int]
+    channels: tuple[int, ...]
+    exclusive: bool
+    facts: dict = field(default_factory=dict)
+
+    def network(self) -> Classifier:
+        """A new network of this description, with fresh weights."""
+        return Classifier(self.image[0], len(self.names), self.channels)
+
+
+class Opinion(NamedTuple):
+    """What the judge says of N pictures, on the CPU: logits (N, K), and features (N, F), which they are a linear map of."""
+
+    logits: Tensor
+    features: Tensor
+
+
+@dataclass
+class Judge:
+    """A loaded classifier: the network, and the config that says what its outputs mean."""
+
+    network: Classifier
+    config: JudgeConfig
+    source: str = "memory"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the logits mean, in order."""
+        return self.config.names
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.network.parameters()).device
+
+    @torch.no_grad()
+    def look(self, pictures: Tensor | np.ndarray, precision: str = "no", progress: str = "") -> Opinion:
+        """Judge pictures: a tensor (N, C, H, W) in [-1, 1], or an array (N, H, W, C) uint8, which may be a store's map.
+
+        progress: names a bar. Raises UserError where the pictures are of another size.
+        """
+        from tqdm import tqdm
+
+        tensor = isinstance(pictures, Tensor)
+        shape = tuple(pictures.shape[1:]) if tensor else (pictures.shape[-1], *pictures.shape[1:-1])
+        if shape != self.config.image:
+            raise UserError(f"the classifier {self.source} is for pictures of shape {self.config.image}, not {shape}")
+        logits, features = [], []
+        for start in tqdm(range(0, len(pictures), BATCH), progress, unit=f"{BATCH} img", leave=False, disable=not progress):
+            part = pictures[start : start + BATCH]
+            x = part if isinstance(part, Tensor) else torch.from_numpy(np.array(part)).permute(0, 3, 1, 2).float() / 127.5 - 1
+            with autocast(self.device, precision):
+                summary = self.network.features(x.to(self.device, memory_format=torch.channels_last))[-1]
+                logits.append(self.network.logits(summary).float().cpu())
+            features.append(summary.float().cpu())
+        if not logits:
+            return Opinion(torch.zeros(0, len(self.names)), torch.zeros(0, self.config.channels[-1]))
+        return Opinion(torch.cat(logits), torch.cat(features))
+
+
+def scores(logits: Tensor, labels: Tensor, exclusive: bool) -> dict[str, list[float]]:
+    """How right logits (N, K) are, for each class, where labels (N, K) are -1 and +1, or one-hot.
+
+    "accuracy"; "balanced", the mean of sensitivity and specificity (Brodersen et al. 2010), NaN where all or none of the
+    labels say yes; "majority", the accuracy of always giving the more frequent answer; "present", the share of yes.
+    """
+    truth = labels > 0
+    said = torch.nn.functional.one_hot(logits.argmax(dim=1), logits.shape[1]).bool() if exclusive else logits > 0
+    right = (said == truth).double()
+    yes, no = truth.double(), (~truth).double()
+    sensitivity, specificity = ((right * some).sum(dim=0) / some.sum(dim=0) for some in (yes, no))
+    present = yes.mean(dim=0)
+    return {
+        "accuracy": right.mean(dim=0).tolist(),
+        "balanced": ((sensitivity + specificity) / 2).tolist(),
+        "majority": torch.maximum(present, 1 - present).tolist(),
+        "present": present.tolist(),
+    }
+
+
+def shipped() -> dict[str, Path]:
+    """The classifiers that come with the package, by the name of the model whose pictures they judge."""
+    return {
+        name: file for name, path in checkpoint.shipped().items() if (file := path.parent / "classifiers" / path.name).exists()
+    }
+
+
+def save(path: str | Path, judge: Judge) -> Path:
+    """Write `judge` to `path`, atomically; `load` gives it back bit for bit. Raises UserError."""
+    from safetensors.torch import save as to_bytes
+
+    tensors = {name: t.detach().cpu().contiguous() for name, t in judge.network.state_dict().items()}
+    return files.write(Path(path), to_bytes(tensors, {KEY: json.dumps({"format": FORMAT, **asdict(judge.config)})}))
+
+
+def load(judge: str | Path = "celeba64", device: str | torch.device = "cpu") -> Judge:
+    """A classifier by the shipped name of the model it judges ("celeba64", "mnist32"), or by file. Raises UserError."""
+    device = find_device(device) if isinstance(device, str) else device
+    known = shipped()
+    path = known.get(str(judge), Path(judge))
+    if not path.is_file():
+        raise UserError(f"no classifier '{judge}': give a file or one of: {', '.join(known) or '(none shipped)'}")
+    tensors, metadata = checkpoint.read_tensors(path, KEY)
+    config = parse_config(metadata[KEY], path)
+    with torch.device("meta"):
+        network = config.network()
+    checkpoint.fill(network, tensors, path)
+    return Judge(place(network, device).eval(), config, str(path))
+
+
+def parse_config(text: str, path: Path) -> JudgeConfig:
+    """The JudgeConfig in a file's metadata; UserError if it is not one, or of another format."""
+    try:
+        raw = json.loads(text)
+        version = raw.pop("format")
+        if version != FORMAT:
+            raise UserError(f"{path} has format {version}; this ddpm_faces reads format {FORMAT}: update the package")
+        lists = {name: tuple(raw[name]) for name in ("names", "image", "channels")}
+        config = JudgeConfig(**raw | lists)
+        sizes = [*config.image, *config.channels]
+        if len(config.image) != 3 or not all(type(n) is int and 1 <= n <= checkpoint.LARGEST for n in sizes):
+            raise ValueError("a size is out of range")
+        if len(config.channels) > checkpoint.MOST or not config.channels or any(n % 8 for n in config.channels):
+            raise ValueError(f"stages of {config.channels}")
+        names = config.names
+        if not all(isinstance(name, str) for name in names) or not 1 <= len(set(names)) == len(names) <= checkpoint.NAMES:
+            raise ValueError("the names are not a list of different strings")
+        if not isinstance(config.facts, dict) or not isinstance(config.exclusive, bool):
+            raise ValueError("facts")
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+        raise UserError(f"{path}: the description in it is damaged ({type(error).__name__}: {error})") from None
+    return config

@@ -1,0 +1,63 @@
+"""The judge: a small residual network that tells a face's attributes, or a digit's class, and gives its features by stage.
+
+He et al. 2016 (residual blocks) with group norms and SiLU, as in the U-Net, so that it behaves the same in batches of any size.
+Its last stage, averaged over the picture, is the package's own feature space for Frechet distances: comparable with itself
+only.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Residual(nn.Module):
+    """norm, SiLU, conv, twice; the input is added, by a strided 1x1 convolution where the shape changes."""
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int):
+        super().__init__()
+        self.norm1 = nn.GroupNorm(channels_in // 8, channels_in)
+        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride=stride, padding=1)
+        self.norm2 = nn.GroupNorm(channels_out // 8, channels_out)
+        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
+        same = channels_in == channels_out and stride == 1
+        self.shortcut = nn.Identity() if same else nn.Conv2d(channels_in, channels_out, 1, stride=stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x)))
+        return self.shortcut(x) + self.conv2(F.silu(self.norm2(h)))
+
+
+class Classifier(nn.Module):
+    """Pictures (B, C, H, W) in [-1, 1] -> logits (B, classes): one yes or no for each attribute, or a softmax over digits.
+
+    channels: of the stages, multiples of 8; each halves the resolution, and the last stage's mean over the picture is what the
+    logits are a linear map of. dropout: of that mean, in training. Raises ValueError on impossible widths.
+    """
+
+    CHANNELS = (24, 48, 96, 144)
+
+    def __init__(self, image_channels: int, classes: int, channels: tuple[int, ...] = CHANNELS, dropout: float = 0.2):
+        super().__init__()
+        if not channels or any(width < 8 or width % 8 for width in channels):
+            raise ValueError(f"channels must be multiples of 8, not {channels}")
+        self.enter = nn.Conv2d(image_channels, channels[0], 3, padding=1)
+        self.stages = nn.ModuleList()
+        width = channels[0]
+        for out in channels:
+            self.stages.append(nn.Sequential(Residual(width, out, stride=2), Residual(out, out, stride=1)))
+            width = out
+        self.norm = nn.GroupNorm(width // 8, width)
+        self.dropout = nn.Dropout(dropout)
+        self.logits = nn.Linear(width, classes)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """The maps after each stage, (B, channels[i], H / 2^(i+1), W / 2^(i+1)), and last their summary, (B, channels[-1])."""
+        h, maps = self.enter(x), []
+        for stage in self.stages:
+            h = stage(h)
+            maps.append(h)
+        return [*maps, F.silu(self.norm(h)).mean(dim=(2, 3))]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logits(self.dropout(self.features(x)[-1]))

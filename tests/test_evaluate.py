@@ -1,0 +1,239 @@
+"""`python -m ddpm_faces.evaluate` on small models: the report has every figure, pictures are drawn once, bad input is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import random_model, write_mnist
+from PIL import Image
+
+from ddpm_faces import checkpoint, judge
+from ddpm_faces.attributes import CELEBA, DIGITS
+from ddpm_faces.data import open_data
+from ddpm_faces.errors import UserError
+from ddpm_faces.evaluate import main
+from ddpm_faces.evaluation import extractors
+from ddpm_faces.evaluation.memorisation import Memory, nearest, pixel_parts, pixels
+from ddpm_faces.evaluation.reference import blurred, look_at_store
+from ddpm_faces.evaluation.samples import Studio, to_tensor
+from ddpm_faces.evaluation.strips import perceptual_distance
+from ddpm_faces.evaluation.suite import choose
+from ddpm_faces.judge import Judge, JudgeConfig
+
+FAST = ["--n", "64", "--sweep-n", "64", "--each", "2", "--persons", "2", "--steps", "2", "--device", "cpu"]
+
+
+def random_judge(names: tuple[str, ...], image: tuple[int, int, int], exclusive: bool, path: Path) -> Path:
+    torch.manual_seed(0)
+    described = JudgeConfig(names, image, (16, 32), exclusive)
+    return judge.save(path, Judge(described.network().eval(), described))
+
+
+@pytest.fixture(scope="module")
+def face_judge(tmp_path_factory) -> Path:
+    return random_judge(CELEBA, (3, 16, 16), False, tmp_path_factory.mktemp("judges") / "small.safetensors")
+
+
+@pytest.fixture(scope="module")
+def toy_model(tmp_path_factory) -> Path:
+    model = random_model(CELEBA, (3, 16, 16), data="toy", guidance=2.0)
+    return checkpoint.save(tmp_path_factory.mktemp("toy") / "toy.safetensors", model)
+
+
+def test_the_whole_report(toy_model, face_judge, tmp_path, capsys):
+    argv = ["--model", str(toy_model), "--classifier", str(face_judge), "--out", str(tmp_path), *FAST]
+    assert main([*argv, "--only", "quality,control,strips", "--only", "memorisation,sweep", "--write-guidance"]) == 0
+    said = capsys.readouterr().out
+    report = json.loads((tmp_path / "report.json").read_text())
+    about = report["about"]
+    assert about["pictures"] == 64 and about["steps"] == 2 and about["guidance"] == 2 and about["extractor"] == "attributes"
+    for fact in ("64 pictures", "2 steps", "guidance 2", "seed 0", "extractor attributes", "crop none"):
+        assert fact in said
+    rows = report["quality"]["rows"]
+    assert next(iter(rows)) == "the model" and all({"FID", "KID", "precision", "recall"} <= set(row) for row in rows.values())
+    assert rows["real training pictures (the floor)"]["FID"] < rows["noise (the ceiling)"]["FID"]
+    control = report["control"]["table"]
+    assert set(control) == set(CELEBA) and control["Bald"]["asked alone"] == 4
+    assert control["Bald"]["asked yes"] + control["Bald"]["asked no"] == 64
+    assert set(report["strips"]["means"]) == {"monotone", "rise", "others", "person", "step", "jump"}
+    assert report["memorisation"]["samples"] == 64
+    assert report["sweep"]["guidance chosen"] == choose(report["sweep"]["by guidance"])
+    assert checkpoint.load(toy_model).guidance == report["sweep"]["guidance chosen"]
+    text = (tmp_path / "report.md").read_text()
+    for heading in ("Quality", "Control", "Interpolation", "Memorisation", "Sweep by guidance", "Sweep by steps"):
+        assert f"## {heading}" in text
+    for name in ("samples", "control", "strips", "curves", "nearest", "distances", "sweep"):
+        assert Image.open(tmp_path / f"{name}.png").width > 200 and f"{name}.png" in text
+
+
+def test_digits_have_a_score_of_their_own(tmp_path, capsys):
+    write_mnist(tmp_path / "data", 80)
+    model = checkpoint.save(tmp_path / "digits.safetensors", random_model(DIGITS, (1, 32, 32), data="mnist"))
+    referee = random_judge(DIGITS, (1, 32, 32), True, tmp_path / "judge.safetensors")
+    argv = ["--model", str(model), "--data-root", str(tmp_path / "data"), "--classifier", str(referee), *FAST]
+    assert main([*argv, "--out", str(tmp_path / "out")]) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert {"IS", "IS spread"} <= set(report["quality"]["rows"]["the model"]) and report["about"]["extractor"] == "digits"
+    assert set(report["control"]["table"]) == set(DIGITS) and "0 to 3" in report["strips"]["table"]
+
+
+def test_unconditional_models_are_measured_but_not_asked(tmp_path, face_judge, capsys):
+    model = checkpoint.save(tmp_path / "plain.safetensors", random_model((), (3, 16, 16), data="toy"))
+    argv = ["--model", str(model), "--classifier", str(face_judge), "--out", str(tmp_path / "out"), *FAST]
+    assert main([*argv, "--only", "quality,control,sweep"]) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert "control" not in report and "can be asked for nothing" in report["left out"][0]
+    assert report["sweep"]["by guidance"] == [] and len(report["sweep"]["by steps"]) > 2
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--n", "10"], "at least 64"),
+        (["--only", "beauty"], "no part 'beauty'"),
+        (["--write-guidance"], "add --only sweep"),
+        (["--extractor", "digits"], "no extractor 'digits' for these pictures"),
+        (["--each", "0"], "--each 0 is out of range"),
+        (["--classifier", "nothing.safetensors"], "no classifier"),
+        (["--extractor", "inception", "--inception-weights", "nothing.pth"], "no file nothing.pth"),
+        (["--data", "celeba", "--data-root", "nowhere"], "nowhere"),
+    ],
+)
+def test_bad_input_is_told_in_one_line(toy_model, face_judge, argv, message, tmp_path, capsys):
+    given = ["--model", str(toy_model), "--classifier", str(face_judge), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    assert main([*given, *argv]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+def test_a_classifier_of_another_size_or_of_other_names_is_refused(toy_model, tmp_path, capsys):
+    large = random_judge(CELEBA, (3, 64, 64), False, tmp_path / "large.safetensors")
+    other = random_judge(CELEBA[::-1], (3, 16, 16), False, tmp_path / "other.safetensors")
+    for path, message in ((large, r"(3, 64, 64), not (3, 16, 16)"), (other, "knows other names")):
+        assert main(["--model", str(toy_model), "--classifier", str(path), "--out", str(tmp_path / "out")]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_pictures_drawn_once_are_read_again_and_only_the_same_ones(toy_model, tmp_path, monkeypatch):
+    model = checkpoint.load(toy_model)
+    options = {"guidance": 1.0, "sampler": "ddim", "steps": 2}
+    c, seeds = torch.zeros(70, 40), list(range(70))
+    first = Studio(model, tmp_path, options).draw(c, seeds, "a")
+    kept = sorted(tmp_path.rglob("*.npy"))
+    assert first.shape == (70, 16, 16, 3) and len(kept) == 2
+    kept[1].unlink()  # as if interrupted
+    drawn = []
+    from ddpm_faces.evaluation import samples
+
+    real = samples.generate
+    monkeypatch.setattr(samples, "generate", lambda *a, **k: drawn.append(len(k["seed"])) or real(*a, **k))
+    assert np.array_equal(Studio(model, tmp_path, options).draw(c, seeds, "a"), first) and drawn == [6]
+    other = Studio(model, tmp_path, options).draw(c, seeds, "a", guidance=3.0)  # of null conditions: the same pictures, but
+    assert drawn == [6, 64, 6] and other.shape == first.shape, "other options are another folder"
+    with torch.no_grad():
+        model.network.unet.exit.bias.add_(1)
+    assert not np.array_equal(Studio(model, tmp_path, options).draw(c, seeds, "a"), first), "other weights, other pictures"
+
+
+def test_the_reference_is_measured_once_for_these_weights(face_judge, tmp_path, monkeypatch):
+    monkeypatch.setenv("DDPM_FACES_CACHE", str(tmp_path))
+    store, referee = open_data("toy", split="test", size=16), judge.load(face_judge)
+    extractor = extractors.find("attributes", referee)
+    found = look_at_store(extractor, store, 70, "")
+    (path,) = (tmp_path / "features").iterdir()
+    assert path.name.startswith("toy-test-16-") and "-70-attributes-" in path.name
+    direct = referee.look(store.images[np.unique(np.linspace(0, len(store) - 1, 70).astype(int))])
+    assert torch.allclose(found.features, direct.features, atol=1e-5) and torch.allclose(found.logits, direct.logits, atol=1e-4)
+    monkeypatch.setattr(extractor, "look", None)
+    assert torch.equal(look_at_store(extractor, store, 70, "").features, found.features)
+    path.write_bytes(b"half")
+    with pytest.raises(UserError, match="damaged"):
+        look_at_store(extractor, store, 70, "")
+
+
+def test_torch_fidelity_knows_our_extractor(face_judge):
+    import torch_fidelity
+    from torch_fidelity.utils import create_feature_extractor
+
+    path = str(face_judge)
+    network = create_feature_extractor("attributes", ["features"], cuda=False, feature_extractor_weights_path=path)
+    pictures = open_data("toy", split="test", size=16).images[:4]
+    (features,) = network(torch.from_numpy(pictures.copy()).permute(0, 3, 1, 2))
+    assert torch.allclose(features, judge.load(path).look(pictures).features, atol=1e-5)
+    assert torch_fidelity.register_feature_extractor is not None
+
+
+def test_inception_comes_from_a_file_that_was_checked(tmp_path, face_judge):
+    class Blank(extractors.FeatureExtractorInceptionV3):
+        def load_state_dict(self, *_):  # torch-fidelity's network without its weights, to make a file in its format
+            return None
+
+    torch.save({}, tmp_path / "empty.pth")
+    torch.manual_seed(0)
+    blank = Blank("inception-v3-compat", ["2048"], str(tmp_path / "empty.pth"))
+    torch.save(blank.state_dict(), tmp_path / "weights.pth")
+    extractor = extractors.find("inception", judge.load(face_judge), tmp_path / "weights.pth")
+    grey = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 1), dtype=np.uint8)
+    found = extractor.look(grey)
+    assert found.features.shape == (2, 2048) and found.logits.shape == (2, 1008)
+    again = extractor.look(np.repeat(grey, 3, axis=3))
+    assert torch.equal(found.features, again.features), "grey pictures are shown in three equal colours"
+    torch.save({"Conv2d_1a_3x3": torch.zeros(2)}, tmp_path / "other.pth")
+    trace = tmp_path / "ran"
+
+    class Bomb:
+        def __reduce__(self):
+            return open, (str(trace), "w")
+
+    torch.save({"fc.weight": Bomb()}, tmp_path / "bomb.pth")
+    (tmp_path / "garbage.pth").write_bytes(b"x" * 100)
+    for name in ("other", "bomb", "garbage", "empty"):
+        with pytest.raises(UserError, match="does not hold torch-fidelity's Inception weights"):
+            extractors.find("inception", judge.load(face_judge), tmp_path / f"{name}.pth")
+    assert not trace.exists(), "no code of the file was run"
+
+
+def test_weights_that_cannot_be_fetched_say_how_to_give_a_file(face_judge, monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(extractors, "URL_INCEPTION_V3", "http://127.0.0.1:9/weights-0123abcd.pth")
+    with pytest.raises(UserError, match="--inception-weights FILE"):
+        extractors.find("inception", judge.load(face_judge))
+
+
+def test_the_nearest_picture_is_found_and_copies_are_noticed():
+    images = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 3), dtype=np.uint8)
+    queries = np.concatenate([images[[250, 3]], images[[7]][:, :, ::-1]])
+    found = nearest(pixels(queries), pixel_parts(images, mirror=True, size=64))
+    assert found.which.tolist() == [250, 3, 307] and found.distance.max() < 1e-3
+    a, b = torch.randn(70, 5), torch.randn(90, 5)
+    brute = (a[:, None] - b[None]).square().sum(-1).sqrt()
+    parts = nearest(a, b.split(40))
+    assert torch.allclose(parts.distance, brute.min(1).values, atol=1e-5) and torch.equal(parts.which, brute.argmin(1))
+    black, white = (np.full((1, 8, 8, 3), v, dtype=np.uint8) for v in (0, 255))
+    assert nearest(pixels(black), [pixels(white)]).distance.item() == pytest.approx(2), "root mean square of [-1, 1] pixels"
+    copied = Memory(nearest(torch.zeros(10, 2), [torch.zeros(1, 2)]), nearest(torch.randn(100, 2), [torch.zeros(1, 2)]))
+    assert copied.summary()["nearer than 99% of held-out"] == 1
+
+
+def test_perceptual_distance_is_zero_at_home_and_grows_with_the_difference(face_judge):
+    referee = judge.load(face_judge)
+    x = to_tensor(open_data("toy", split="test", size=16).images[:8])
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    near, far = (perceptual_distance(referee, x, x + scale * noise) for scale in (0.05, 0.5))
+    assert perceptual_distance(referee, x, x).abs().max() < 1e-6 and (near < far).all() and (near > 0).all()
+
+
+def test_blurred_pictures_keep_their_colour_and_lose_their_edges():
+    images = open_data("toy", split="test").images[:16]
+    soft = blurred(images)
+    assert soft.shape == images.shape and abs(float(soft.mean()) - float(images.mean())) < 2
+    assert np.abs(np.diff(soft.astype(int), axis=1)).mean() < 0.8 * np.abs(np.diff(images.astype(int), axis=1)).mean()
+
+
+def test_guidance_is_chosen_among_the_good_ones():
+    points = [{"guidance": g, "FID": f, "obedience": o} for g, f, o in ((1, 10, 0.6), (2, 10.5, 0.8), (4, 20, 0.95))]
+    assert choose(points) == 2
