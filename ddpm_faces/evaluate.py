@@ -7,11 +7,13 @@ it was. The reference is the test split of the data that the model was trained o
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from ddpm_faces import checkpoint, cli, files, images
 from ddpm_faces.cli import arg
@@ -113,7 +115,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }  # fmt: skip
     print(protocol(about))
-    report: dict = {"about": about, "left out": []}
+    path = folder / "report.json"
+    report: dict = {**earlier(path, about), "about": about, "left out": []}
     for part in config.only:
         if reason := cannot(part, model):
             report["left out"].append(reason)
@@ -121,11 +124,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             continue
         measure: Callable = getattr(suite, part)
         found = measure(config.sweep_n) if part == "sweep" else measure()
-        report[part] = found.numbers
+        report[part] = plain(found.numbers)
         for name, picture in found.pictures.items():
             images.save(picture, folder / name)
-        files.write(folder / "report.json", json.dumps(report, indent=1).encode())  # what is done is there if the rest fails
-    files.write(folder / "report.json", json.dumps(report, indent=1).encode())
+        files.write(path, json.dumps(report, indent=1).encode())  # what is done is there if the rest fails
+    files.write(path, json.dumps(report, indent=1).encode())
     text = markdown(report)
     files.write(folder / "report.md", text.encode())
     print(text.partition("\n\n")[2])
@@ -134,6 +137,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{checkpoint.save(model.source, model)}: its guidance is {facts['guidance']:g} now")
     print(f"{folder}: report.md, report.json, {', '.join(sorted(p.name for p in folder.glob('*.png')))}")
     return 0
+
+
+def earlier(path: Path, about: dict) -> dict:
+    """The parts of a report that was made the same way before, so that a call for one part keeps the others."""
+    try:
+        report = json.loads(path.read_text())
+        same = all(report["about"].get(key) == value for key, value in about.items() if key not in ("command", "date"))
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return {}  # none yet, or not one of ours: it is made anew
+    return {part: report[part] for part in PARTS if part in report} if same else {}
+
+
+def plain(numbers: Any) -> Any:
+    """The same for JSON, which knows no NaN: what could not be measured is null."""
+    if isinstance(numbers, dict):
+        return {str(key): plain(value) for key, value in numbers.items()}
+    if isinstance(numbers, (list, tuple)):
+        return [plain(value) for value in numbers]
+    return None if isinstance(numbers, float) and math.isnan(numbers) else numbers
 
 
 def cannot(part: str, model: checkpoint.DiffusionModel) -> str:

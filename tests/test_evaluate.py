@@ -87,7 +87,13 @@ def test_unconditional_models_are_measured_but_not_asked(tmp_path, face_judge, c
     assert main([*argv, "--only", "quality,control,sweep"]) == 0
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert "control" not in report and "can be asked for nothing" in report["left out"][0]
-    assert report["sweep"]["by guidance"] == [] and len(report["sweep"]["by steps"]) > 2
+    points = report["sweep"]["by steps"]
+    assert report["sweep"]["by guidance"] == [] and len(points) > 2
+    assert main([*argv, "--only", "memorisation"]) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["sweep"]["by steps"] == points and "memorisation" in report, "the parts that were there stay"
+    assert main([*argv, "--only", "quality", "--seed", "7"]) == 0
+    assert "memorisation" not in json.loads((tmp_path / "out" / "report.json").read_text()), "but not those made otherwise"
 
 
 @pytest.mark.parametrize(

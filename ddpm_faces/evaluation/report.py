@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,9 +12,9 @@ largest step of a strip in its mean one."""
 
 def cell(value: Any) -> str:
     """A number in four digits, a dash for what could not be measured."""
-    if isinstance(value, float):
-        return "-" if math.isnan(value) else f"{value:.4g}"
-    return str(value)
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def table(rows: dict[str, dict[str, Any]], keys: Iterable[str] | None = None) -> list[str]:
