@@ -22,7 +22,7 @@ def test_only_what_was_asked_counts():
 
 def test_digits_are_asked_one_at_a_time():
     found = obedience(torch.tensor([[3.0, 1], [0, 1], [2, 1]]), torch.tensor([[1, 0], [0, 1], [0, 1]]), exclusive=True)
-    assert found.accuracy == pytest.approx([2 / 3, 2 / 3]) and found.yes == [1, 2]
+    assert found.accuracy == [1, 0.5] and found.balanced == [0.75, 0.75] and (found.yes, found.no) == ([1, 2], [2, 1])
 
 
 def test_single_attributes_share_their_noise():

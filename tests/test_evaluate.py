@@ -78,6 +78,7 @@ def test_digits_have_a_score_of_their_own(tmp_path, capsys):
     assert main([*argv, "--out", str(tmp_path / "out")]) == 0
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert {"IS", "IS spread"} <= set(report["quality"]["rows"]["the model"]) and report["about"]["extractor"] == "digits"
+    assert 0 <= report["control"]["recognised"] <= 1 and "Digits: recognised" in (tmp_path / "out" / "report.md").read_text()
     assert set(report["control"]["table"]) == set(DIGITS) and "0 to 3" in report["strips"]["table"]
 
 

@@ -23,12 +23,17 @@ class Obedience(NamedTuple):
 def obedience(logits: Tensor, asked: Tensor, exclusive: bool) -> Obedience:
     """logits (N, K) of the judge; asked (N, K), +1 and -1 where something was asked, 0 where not (one-hot for digits).
 
-    NaN for what was never asked, and in "balanced" for what was asked one way only.
+    A digit's accuracy is how often it is recognised where it was asked. NaN for what was never asked, and in "balanced" for
+    what was asked one way only.
     """
     if exclusive:
-        found = scores(logits, asked, exclusive=True)
-        yes = asked.gt(0).sum(dim=0)
-        return Obedience(found["accuracy"], found["balanced"], yes.tolist(), (len(asked) - yes).tolist())
+        yes = asked.gt(0).double()
+        recognised = torch.nn.functional.one_hot(logits.argmax(dim=1), logits.shape[1]) * yes
+        counts = yes.sum(dim=0)
+        balanced = scores(logits, asked, exclusive=True)["balanced"]
+        return Obedience(
+            (recognised.sum(dim=0) / counts).tolist(), balanced, counts.int().tolist(), (len(asked) - counts).int().tolist()
+        )
     right = (logits > 0) == (asked > 0)
     there, away = (asked > 0).double(), (asked < 0).double()
     yes, no = there.sum(dim=0), away.sum(dim=0)

@@ -56,6 +56,9 @@ def markdown(report: dict[str, Any]) -> str:
     if control := report.get("control"):
         lines += ["## Control", "", "Balanced accuracy, as the classifier sees it; 0.5 is chance.", ""]
         lines += [f"All: {sentence(control['means'])}."]
+        if "recognised" in control:
+            facts = {key: control[key] for key in ("recognised", "recognised of real ones")}
+            lines += [f"Digits: {sentence(facts)}."]
         if easy := control.get("means of the easiest to see"):
             lines += [f"The easiest to see: {sentence(easy)}."]
         lines += ["", *table(control["table"]), "", "![](control.png)", ""]

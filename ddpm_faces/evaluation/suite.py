@@ -126,7 +126,11 @@ class Suite:
             for k, row in enumerate(table.values()):
                 row |= {"alone": found.balanced[k], "accuracy alone": found.accuracy[k], "asked alone": 2 * self.each}
         numbers: dict[str, Any] = {"table": table, "means": means(table, self.names)}
-        if not exclusive:
+        if exclusive:
+            numbers["recognised"] = sum(a * n for a, n in zip(whole.accuracy, whole.yes, strict=True) if n) / len(asked)
+            said = real.argmax(dim=1).numpy()
+            numbers["recognised of real ones"] = float((said == self.test.conditions.argmax(axis=1)).mean())
+        else:
             easy = [name for name in EASY if name in table]
             numbers["means of the easiest to see"] = means(table, easy)
             numbers["the easiest to see"] = easy
@@ -158,7 +162,7 @@ class Suite:
 
     def memorisation(self) -> Part:
         """The nearest training pictures (and, of faces, mirror images) of the samples and of the test split."""
-        generated, mirror = self.samples(), self.kind != "digits" and self.test.info["shape"][-1] == 3
+        generated, mirror = self.samples(), self.test.info["shape"][-1] == 3  # digits, which are grey, have no mirror images
         held_out = self.test.images[spread(len(self.test), self.n)]
         own = self.judge.look(self.train.images, progress="the judge on training pictures").features
         parts = [own]
@@ -188,8 +192,6 @@ class Suite:
         """Quality and obedience against guidance at the default steps, and against steps at the default guidance."""
         real = look_at_store(self.extractor, self.test, self.reference, "the test split")
         own = self.studio.options
-        if self.kind == "unconditional":
-            scales = ()
 
         def point(**changes) -> dict[str, float]:
             label = ", ".join(f"{key} {value:g}" for key, value in changes.items())
