@@ -54,6 +54,9 @@ train-classifier: .venv/ready  ## the network that judges faces: make train-clas
 table1: .venv/ready  ## the report's Table 1 made again, hours on a CPU: make table1 DATA_ROOT=~/data
 	$(PY) -m benchmarks.table1 $(ROOT) $(ARGS)
 
+gallery: .venv/ready  ## draw the README's pictures with the shipped models, into docs/
+	$(PY) docs/gallery.py
+
 test: .venv/ready  ## run all tests but those of tests/survival
 	$(PY) -m pytest -q --ignore=tests/survival
 	@echo "all tests passed; what they made was in temporary folders and is gone"
@@ -82,4 +85,4 @@ lint: .venv/ready  ## ruff and mypy
 clean:  ## remove what the commands made: out/ and caches; runs/ and .venv stay
 	rm -rf out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help setup demo train-celeba train-mnist train-toy sample interpolate evaluate train-classifier table1 test test-slow bench bench-quick bench-learning lint clean
+.PHONY: help setup demo train-celeba train-mnist train-toy sample interpolate evaluate train-classifier table1 gallery test test-slow bench bench-quick bench-learning lint clean

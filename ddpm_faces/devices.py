@@ -43,8 +43,14 @@ def find_precision(name: str, device: torch.device) -> str:
 def autocast(device: torch.device, precision: str) -> AbstractContextManager:
     """The context in which convolutions and matrix products are computed in that precision, weights staying as they are."""
     if precision == "no":
-        return nullcontext()  # older versions of torch have no autocast on MPS, not even to turn it off
+        return nullcontext()
     return torch.autocast(device.type, torch.float16 if precision == "fp16" else torch.bfloat16)
+
+
+def full_precision(device: torch.device) -> AbstractContextManager:
+    """The context in which an autocast around it does not hold."""
+    known = torch.amp.is_autocast_available(device.type)  # older versions of torch know none on MPS, not even to turn it off
+    return torch.autocast(device.type, enabled=False) if known else nullcontext()
 
 
 def best_precision(device: torch.device) -> str:

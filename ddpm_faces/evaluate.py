@@ -19,11 +19,12 @@ from ddpm_faces import checkpoint, cli, files, images
 from ddpm_faces.cli import arg
 from ddpm_faces.data import open_data
 from ddpm_faces.errors import UserError
+from ddpm_faces.evaluation.metrics import LEAST
 from ddpm_faces.sample import Drawing, short_name
 
 PARTS = ("quality", "control", "strips", "memorisation", "sweep")
 DEFAULT = PARTS[:-1]
-LEAST, MOST = 64, 100_000  # pictures
+MOST = 100_000  # pictures
 FACTS = ("guidance", "sampler", "steps")
 
 
@@ -90,27 +91,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = config.out or Path("out") / f"evaluate-{short_name(model)}"
     files.check_folder(folder)
     facts = model.config.facts
-    data, crop = config.data or facts.get("data", "celeba"), facts.get("crop", "center140")
+    data, crop = config.data or str(facts.get("data", "celeba")), str(facts.get("crop", "center140"))
     judge = find_judge(config, model)
     size = 0 if data == "mnist" else model.image_shape[1]
     train, test = (open_data(data, config.data_root, split, crop, size) for split in ("train", "test"))
-    if model.names and test.names != model.names:
-        raise UserError(f"{model.source} is conditioned on other names than {data} has: give --data")
+    height, width, channels = test.info["shape"][1:]
+    if (model.names and test.names != model.names) or model.image_shape != (channels, height, width):
+        raise UserError(f"{model.source} draws other pictures, or knows other names, than {data} has: give --data")
+    if len(test) < LEAST:
+        raise UserError(f"the test split has {len(test)} pictures: the statistics need at least {LEAST}")
+    if judge.config.facts.get("crop", crop) != crop:
+        raise UserError(f"the classifier {judge.source} was trained with the crop {judge.config.facts['crop']}, not {crop}")
 
     from ddpm_faces.evaluation import extractors
     from ddpm_faces.evaluation.report import markdown, protocol
-    from ddpm_faces.evaluation.samples import Studio
+    from ddpm_faces.evaluation.samples import SampleCache, code_fingerprint
     from ddpm_faces.evaluation.suite import Suite
 
     own = "digits" if judge.config.exclusive else "attributes"
     extractor = extractors.find(config.extractor or own, judge, config.inception_weights, config.device)
     options = {key: value for key, value in config.options(model).items() if key in FACTS}
-    studio = Studio(model, folder / "samples", options, config.precision, config.batch_size)
-    suite = Suite(studio, judge, extractor, train, test, config.n, config.seed, each=config.each, persons=config.persons)
+    cache = SampleCache(model, folder / "samples", options, config.precision, config.batch_size)
+    suite = Suite(cache, judge, extractor, train, test, config.n, config.seed, each=config.each, persons=config.persons)
+    weights = [cache.identity, code_fingerprint(), extractor.identity, extractors.fingerprint(judge.network)]
     about = {
-        "model": short_name(model), "weights": studio.identity, "pictures": config.n, **options, "seed": config.seed,
-        "extractor": extractor.name, "note": extractor.note, "classifier": Path(judge.source).name,
-        "crop": crop if data == "celeba" else "none", "reference": f"{min(len(test), suite.reference)} of {data}'s test split",
+        "model": short_name(model), "pictures": config.n, **options, "seed": config.seed, "precision": cache.precision,
+        "each": config.each, "persons": config.persons, "extractor": extractor.name, "note": extractor.note,
+        "classifier": Path(judge.source).name, "crop": crop if data == "celeba" else "none",
+        "reference": f"{min(len(test), suite.reference)} of {data}'s test split",
+        "fingerprints": [*weights, train.fingerprint, test.fingerprint],
         "command": ["python", "-m", "ddpm_faces.evaluate", *(sys.argv[1:] if argv is None else argv)],
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }  # fmt: skip
@@ -120,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for part in config.only:
         if reason := cannot(part, model):
             report["left out"].append(reason)
-            print(f"{part}: left out, {reason}")
+            print(f"left out: {reason}")
             continue
         measure: Callable = getattr(suite, part)
         found = measure(config.sweep_n) if part == "sweep" else measure()
@@ -135,6 +144,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if config.write_guidance and "sweep" in report and "guidance chosen" in report["sweep"]:
         facts["guidance"] = report["sweep"]["guidance chosen"]
         print(f"{checkpoint.save(model.source, model)}: its guidance is {facts['guidance']:g} now")
+        if Path(model.source).stem == "model":
+            print(f"(`train --resume` would set it back: add --guidance {facts['guidance']:g} there)")
     print(f"{folder}: report.md, report.json, {', '.join(sorted(p.name for p in folder.glob('*.png')))}")
     return 0
 

@@ -19,9 +19,9 @@ INK, PAPER = (30, 30, 30), (255, 255, 255)
 
 
 def to_uint8(images: Tensor) -> np.ndarray:
-    """(N, C, H, W) in [-1, 1] -> (N, H, W, 3) uint8; grey pictures become RGB."""
-    pixels = ((images.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
-    return np.ascontiguousarray(pixels.expand(-1, -1, -1, 3).numpy())
+    """(N, C, H, W) in [-1, 1] -> (N, H, W, C) uint8, the nearest shade."""
+    pixels = ((images.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return np.ascontiguousarray(pixels.permute(0, 2, 3, 1).numpy())
 
 
 def grid(
@@ -32,7 +32,7 @@ def grid(
     top: labels of the columns. left: labels of the rows. title: one line above all, broken to the width of the grid.
     """
     zoom = zoom or max(1, 128 // images.shape[2])
-    tiles = to_uint8(images).repeat(zoom, 1).repeat(zoom, 2)
+    tiles = to_uint8(images.expand(-1, 3, -1, -1)).repeat(zoom, 1).repeat(zoom, 2)  # grey pictures become RGB
     count, height, width, _ = tiles.shape
     rows, gap = -(-count // columns), 2
     font = ImageFont.load_default(size=13)

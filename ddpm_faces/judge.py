@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ddpm_faces import checkpoint, files
-from ddpm_faces.devices import autocast, find_device, place
+from ddpm_faces.devices import find_device, place
 from ddpm_faces.errors import UserError
 from ddpm_faces.models.classifier import Classifier
 
@@ -43,7 +43,7 @@ class JudgeConfig:
         return Classifier(self.image[0], len(self.names), self.channels)
 
 
-class Opinion(NamedTuple):
+class Extracted(NamedTuple):
     """What the judge says of N pictures, on the CPU: logits (N, K), and features (N, F), which they are a linear map of."""
 
     logits: Tensor
@@ -69,7 +69,7 @@ class Judge:
         return next(self.network.parameters()).device
 
     @torch.no_grad()
-    def look(self, pictures: Tensor | np.ndarray, precision: str = "no", progress: str = "") -> Opinion:
+    def extract(self, pictures: Tensor | np.ndarray, progress: str = "") -> Extracted:
         """Judge pictures: a tensor (N, C, H, W) in [-1, 1], or an array (N, H, W, C) uint8, which may be a store's map.
 
         progress: names a bar. Raises UserError where the pictures are of another size.
@@ -84,13 +84,12 @@ class Judge:
         for start in tqdm(range(0, len(pictures), BATCH), progress, unit=f"{BATCH} img", leave=False, disable=not progress):
             part = pictures[start : start + BATCH]
             x = part if isinstance(part, Tensor) else torch.from_numpy(np.array(part)).permute(0, 3, 1, 2).float() / 127.5 - 1
-            with autocast(self.device, precision):
-                summary = self.network.features(x.to(self.device, memory_format=torch.channels_last))[-1]
-                logits.append(self.network.logits(summary).float().cpu())
-            features.append(summary.float().cpu())
+            summary = self.network.features(x.to(self.device, memory_format=torch.channels_last))[-1]
+            logits.append(self.network.logits(summary).cpu())
+            features.append(summary.cpu())
         if not logits:
-            return Opinion(torch.zeros(0, len(self.names)), torch.zeros(0, self.config.channels[-1]))
-        return Opinion(torch.cat(logits), torch.cat(features))
+            return Extracted(torch.zeros(0, len(self.names)), torch.zeros(0, self.config.channels[-1]))
+        return Extracted(torch.cat(logits), torch.cat(features))
 
 
 def scores(logits: Tensor, labels: Tensor, exclusive: bool) -> dict[str, list[float]]:

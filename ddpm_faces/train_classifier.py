@@ -26,6 +26,7 @@ from ddpm_faces.data.store import Store, batch_indices
 from ddpm_faces.devices import PRECISIONS, autocast, find_device, find_precision, place
 from ddpm_faces.errors import UserError
 from ddpm_faces.judge import Judge, JudgeConfig, scores
+from ddpm_faces.memory import is_out_of_memory
 from ddpm_faces.models.classifier import Classifier
 from ddpm_faces.train import LICENCES
 
@@ -87,7 +88,7 @@ def fit(network: Classifier, store: Store, config: ClassifierConfig, device: tor
     precision = find_precision(config.precision, device)
     steps = max(1, round((config.epochs or 0) * len(store) / config.batch_size))
     adam = torch.optim.AdamW(network.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
-    rate = torch.optim.lr_scheduler.OneCycleLR(adam, config.lr, total_steps=steps + 1, pct_start=0.2)
+    rate = torch.optim.lr_scheduler.OneCycleLR(adam, config.lr, total_steps=max(steps + 1, 20), pct_start=0.2)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
     feed, rng = Feed(store, device), torch.Generator().manual_seed(config.seed)
     network.train()
@@ -141,9 +142,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     described = JudgeConfig(train.names, (channels, height, width), Classifier.CHANNELS, exclusive)
     network = place(described.network(), device)
     start = time.monotonic()
-    fit(network, train, config, device, exclusive)
+    try:
+        fit(network, train, config, device, exclusive)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(f"out of memory with --batch-size {config.batch_size}: try half of it") from None
     made = Judge(network, described, str(config.path))
-    measured = scores(made.look(test.images).logits, torch.from_numpy(np.array(test.conditions)), exclusive)
+    logits, labels = made.extract(test.images, progress="the test split").logits, torch.from_numpy(np.array(test.conditions))
+    measured = scores(logits, labels, exclusive)
     described.facts.update(
         {
             "data": config.data,
@@ -157,8 +164,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     if config.data == "celeba":
         described.facts["crop"] = config.crop
-    judge.save(config.path, made)
     print(table(train.names, measured))
+    if exclusive:
+        described.facts["recognised"] = float((logits.argmax(dim=1) == labels.argmax(dim=1)).double().mean())
+        print(f"recognised, of all: {described.facts['recognised']:.4f}")
+    judge.save(config.path, made)
     count = sum(p.numel() for p in network.parameters())
     print(f"\n{config.path}: {count / 1e6:.2f}M parameters, trained on {len(train):,} pictures, judged on {len(test):,}")
     return 0

@@ -79,8 +79,12 @@ def unconditional_file(tmp_path_factory) -> str:
     return str(checkpoint.save(tmp_path_factory.mktemp("models") / "plain.safetensors", random_model((), (3, 16, 16))))
 
 
-def write_celeba(root: Path, n: int = 12, width: int = 178) -> Path:
-    """A copy of CelebA in torchvision's layout, whose pictures 000001.jpg ... are toy faces on portrait canvases."""
+def write_celeba(root: Path, n: int = 12, width: int = 178, splits: tuple[int, int] | None = None) -> Path:
+    """A copy of CelebA in torchvision's layout, whose pictures 000001.jpg ... are toy faces on portrait canvases.
+
+    splits: pictures in the training and the validation split, by default all but four, and two.
+    """
+    train, valid = splits or (n - 4, 2)
     folder = root / "celeba" / "img_align_celeba"
     folder.mkdir(parents=True)
     lines = [str(n), " ".join(CELEBA)]
@@ -91,7 +95,7 @@ def write_celeba(root: Path, n: int = 12, width: int = 178) -> Path:
         canvas.save(folder / f"{i + 1:06d}.jpg", quality=95)
         lines.append(" ".join([f"{i + 1:06d}.jpg", *(str(a) for a in attributes)]))
     (root / "celeba" / "list_attr_celeba.txt").write_text("\n".join(lines) + "\n")
-    parts = [f"{i + 1:06d}.jpg {0 if i < n - 4 else 1 if i < n - 2 else 2}" for i in range(n)]
+    parts = [f"{i + 1:06d}.jpg {0 if i < train else 1 if i < train + valid else 2}" for i in range(n)]
     (root / "celeba" / "list_eval_partition.txt").write_text("\n".join(parts) + "\n")
     return root
 

@@ -40,20 +40,20 @@ def toy_judge() -> Judge:
 def test_it_learns_what_can_be_seen(toy_judge):
     test = open_data("toy", split="test")
     truth = torch.from_numpy(np.array(test.conditions))
-    balanced = dict(zip(test.names, scores(toy_judge.look(test.images).logits, truth, False)["balanced"], strict=True))
+    balanced = dict(zip(test.names, scores(toy_judge.extract(test.images).logits, truth, False)["balanced"], strict=True))
     for name, least in (("Male", 0.95), ("Black_Hair", 0.9), ("Blond_Hair", 0.85), ("Wearing_Lipstick", 0.75)):
         assert balanced[name] > least, f"{name}: {balanced[name]}"
 
 
 def test_what_it_says_does_not_depend_on_the_batch_or_the_kind_of_array(toy_judge):
     images = open_data("toy", split="test").images[:130]
-    whole = toy_judge.look(images)
+    whole = toy_judge.extract(images)
     assert whole.logits.shape == (130, 40) and whole.features.shape == (130, 64)
     tensor = torch.from_numpy(images.copy()).permute(0, 3, 1, 2) / 127.5 - 1
-    alone = toy_judge.look(tensor[129:])
+    alone = toy_judge.extract(tensor[129:])
     assert torch.allclose(whole.logits[129:], alone.logits, atol=1e-4)
     assert torch.allclose(toy_judge.network.logits(whole.features), whole.logits, atol=1e-4), "a linear map of the features"
-    assert toy_judge.look(tensor[:0]).logits.shape == (0, 40)
+    assert toy_judge.extract(tensor[:0]).logits.shape == (0, 40)
 
 
 def test_features_come_by_stage():
@@ -92,13 +92,13 @@ def test_a_file_gives_the_same_judge_back(toy_judge, tmp_path):
     path = judge.save(tmp_path / "judge.safetensors", toy_judge)
     again = judge.load(path)
     images = open_data("toy", split="test").images[:4]
-    assert torch.equal(again.look(images).logits, toy_judge.look(images).logits)
+    assert torch.equal(again.extract(images).logits, toy_judge.extract(images).logits)
     assert again.names == toy_judge.names and again.config == toy_judge.config
 
 
 def test_pictures_of_another_size_are_refused(toy_judge):
     with pytest.raises(UserError, match=r"for pictures of shape \(3, 32, 32\), not \(3, 64, 64\)"):
-        toy_judge.look(torch.zeros(1, 3, 64, 64))
+        toy_judge.extract(torch.zeros(1, 3, 64, 64))
 
 
 @pytest.mark.parametrize(

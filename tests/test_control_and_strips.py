@@ -37,14 +37,14 @@ def test_rank_correlation_worked_by_hand():
 
 
 def test_a_strip_that_keeps_its_promise_and_one_that_does_not():
-    logits, features = torch.zeros(2, 5, 3), torch.ones(2, 5, 4)
+    logits, features, held = torch.zeros(2, 5, 3), torch.ones(2, 5, 4), torch.tensor([True, False, True])
     logits[:, :, 1] = torch.linspace(-2, 2, 5)
     features[:, :, 0] += torch.linspace(0, 0.1, 5)
-    good = measure(logits, features, (features[:, 1:] - features[:, :-1]).norm(dim=-1), asked=1)
+    good = measure(logits, features, (features[:, 1:] - features[:, :-1]).norm(dim=-1), asked=1, held=held)
     assert good.monotone == pytest.approx(1) and good.rise == 4 and good.others == 0
     assert good.person > 0.99 and good.jump == pytest.approx(1, abs=1e-3)
     logits[:, :, 1] = torch.tensor([2.0, -2, 1, -1, 0])
     logits[:, -1, 2] = 3
     features[:, 3:] *= -1
-    bad = measure(logits, features, (features[:, 1:] - features[:, :-1]).norm(dim=-1), asked=1)
+    bad = measure(logits, features, (features[:, 1:] - features[:, :-1]).norm(dim=-1), asked=1, held=held)
     assert abs(bad.monotone) < 0.5 and bad.others == 1.5 and bad.person < -0.9 and bad.jump > 3

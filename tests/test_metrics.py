@@ -41,6 +41,7 @@ def test_kid_and_precision_tell_sets_apart():
     real = gaussian([0] * 8, [1] * 8, 600)
     (close, spread), (away, _) = kernel_distance(near, real), kernel_distance(far, real)
     assert abs(close) < 4 * spread + 0.01 and away > 1
+    assert spread > 1e-3, "of equal sets, too, the subsets differ"
     assert min(precision_recall(near, real)) > 0.6 and max(precision_recall(far, real)) < 0.05
 
 

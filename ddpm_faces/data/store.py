@@ -89,6 +89,11 @@ def batch_indices(n: int, batch_size: int, step: int, seed: int) -> np.ndarray:
     return np.concatenate(parts)
 
 
+def spread(total: int, count: int) -> np.ndarray:
+    """`count` numbers spread evenly over 0 .. total - 1, or all of them if there are fewer."""
+    return np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
+
+
 def fingerprint(facts: dict) -> str:
     """A short name for what a store was made from: any change of the facts changes it."""
     return hashlib.sha256(json.dumps({"format": FORMAT, **facts}, sort_keys=True).encode()).hexdigest()[:12]

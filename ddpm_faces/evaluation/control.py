@@ -27,20 +27,18 @@ def obedience(logits: Tensor, asked: Tensor, exclusive: bool) -> Obedience:
     what was asked one way only.
     """
     if exclusive:
-        yes = asked.gt(0).double()
-        recognised = torch.nn.functional.one_hot(logits.argmax(dim=1), logits.shape[1]) * yes
-        counts = yes.sum(dim=0)
+        wanted = asked.gt(0).double()
+        recognised = torch.nn.functional.one_hot(logits.argmax(dim=1), logits.shape[1]) * wanted
+        counts = wanted.sum(dim=0)
+        accuracy = recognised.sum(dim=0) / counts
         balanced = scores(logits, asked, exclusive=True)["balanced"]
-        return Obedience(
-            (recognised.sum(dim=0) / counts).tolist(), balanced, counts.int().tolist(), (len(asked) - counts).int().tolist()
-        )
+        return Obedience(accuracy.tolist(), balanced, counts.int().tolist(), (len(asked) - counts).int().tolist())
     right = (logits > 0) == (asked > 0)
     there, away = (asked > 0).double(), (asked < 0).double()
     yes, no = there.sum(dim=0), away.sum(dim=0)
     rates = (right * there).sum(dim=0) / yes, (right * away).sum(dim=0) / no
     accuracy = (right * (there + away)).sum(dim=0) / (yes + no)
-    balanced = (rates[0] + rates[1]) / 2
-    return Obedience(accuracy.tolist(), balanced.tolist(), yes.int().tolist(), no.int().tolist())
+    return Obedience(accuracy.tolist(), ((rates[0] + rates[1]) / 2).tolist(), yes.int().tolist(), no.int().tolist())
 
 
 def single_attributes(names: tuple[str, ...], attributes: Sequence[str], each: int) -> tuple[Tensor, list[int]]:

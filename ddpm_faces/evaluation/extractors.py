@@ -2,7 +2,8 @@
 
 "attributes" and "digits" are the shipped classifiers' features: there offline, at this size, but comparable with themselves
 only. "inception" is torch-fidelity's InceptionV3, the network behind every published FID. The first two are registered with
-torch-fidelity under the same names, so that its own commands and functions know them once this module is imported.
+torch-fidelity under the same names, so that its functions know them once this module is imported (its own readers of
+pictures give colour, so that "digits" is for tensors of one's own).
 """
 
 from __future__ import annotations
@@ -20,9 +21,8 @@ from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, Featu
 from ddpm_faces import judge
 from ddpm_faces.devices import find_device
 from ddpm_faces.errors import UserError
-from ddpm_faces.judge import Judge, Opinion
+from ddpm_faces.judge import Extracted, Judge
 
-EXTRACTORS = ("attributes", "digits", "inception")
 JUDGES = {"attributes": "celeba64", "digits": "mnist32"}
 BATCH = 64
 
@@ -52,11 +52,7 @@ class JudgeFeatures(FeatureExtractorBase):
 
     @staticmethod
     def can_be_compiled() -> bool:
-        return True
-
-    @staticmethod
-    def get_dummy_input_for_compile() -> Tensor:
-        return torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
+        return False  # it takes a second in all
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         summary = self.classifier.features(x.float() / 127.5 - 1)[-1]
@@ -71,7 +67,8 @@ for _name in JUDGES:
 class Extractor:
     """An extractor ready for use.
 
-    name: of EXTRACTORS. identity: tells these weights from others. note: with what its figures may be compared.
+    name: "attributes", "digits" or "inception". identity: tells these weights from others. note: with what its
+    figures may be compared.
     """
 
     def __init__(self, name: str, network: FeatureExtractorBase, image_channels: int | None, note: str):
@@ -79,7 +76,7 @@ class Extractor:
         self.identity = fingerprint(network)
 
     @torch.no_grad()
-    def look(self, pictures: np.ndarray, progress: str = "") -> Opinion:
+    def extract(self, pictures: np.ndarray, progress: str = "") -> Extracted:
         """Features and logits of pictures (N, H, W, C) uint8, a store's map or an array. progress: names a bar."""
         from tqdm import tqdm
 
@@ -91,23 +88,23 @@ class Extractor:
                 x = x.expand(-1, 3, -1, -1)
             found.append([t.float().cpu() for t in self.network(x.to(device))])
         features, logits = (torch.cat(parts) for parts in zip(*found, strict=True))
-        return Opinion(logits, features)
+        return Extracted(logits, features)
 
 
-def find(name: str, referee: Judge, weights: Path | None = None, device: str | torch.device = "cpu") -> Extractor:
-    """The extractor called `name`. referee: the classifier in use, whose features "attributes" or "digits" are.
+def find(name: str, classifier: Judge, weights: Path | None = None, device: str | torch.device = "cpu") -> Extractor:
+    """The extractor called `name`. classifier: the classifier in use, whose features "attributes" or "digits" are.
 
     weights: Inception's, as a file; otherwise they are downloaded once. Raises UserError where they cannot be had.
     """
     device = find_device(device) if isinstance(device, str) else device
-    own = "digits" if referee.config.exclusive else "attributes"
+    own = "digits" if classifier.config.exclusive else "attributes"
     if name not in (own, "inception"):
         raise UserError(f"no extractor '{name}' for these pictures: choose {own} or inception")
     if name == "inception":
         network: FeatureExtractorBase = load_inception(weights).to(device)
         return Extractor(name, network, 3, "torch-fidelity's InceptionV3: comparable where crop, size and counts are the same")
-    network = JudgeFeatures(name, ["features", "logits"], referee.source).to(device)
-    note = f"the features of the classifier {Path(referee.source).stem}: comparable only with figures by the same classifier"
+    network = JudgeFeatures(name, ["features", "logits"], classifier.source).to(device)
+    note = f"the features of the classifier {Path(classifier.source).stem}: comparable only with figures by the same classifier"
     return Extractor(name, network.requires_grad_(False).eval(), None, note)
 
 

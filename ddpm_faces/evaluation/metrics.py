@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
+from ddpm_faces.data.store import spread
 from ddpm_faces.errors import UserError
-from ddpm_faces.judge import Opinion
+from ddpm_faces.judge import Extracted
 
 LEAST = 64  # pictures, for any figure at all
 SUBSETS, NEIGHBOURS, SPLITS = 100, 3, 10
@@ -18,7 +19,7 @@ SUBSETS, NEIGHBOURS, SPLITS = 100, 3, 10
 def require(count: int, least: int, what: str) -> None:
     """UserError if there are fewer pictures than the statistic needs."""
     if count < least:
-        raise UserError(f"{what} needs at least {least} pictures, here are {count}: raise --n")
+        raise UserError(f"{what} needs at least {least} pictures, here are {count}")
 
 
 def statistics(features: Tensor) -> dict[str, np.ndarray]:
@@ -40,11 +41,14 @@ def frechet(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> float:
 
 
 def kernel_distance(generated: Tensor, real: Tensor, seed: int = 0) -> tuple[float, float]:
-    """KID, Binkowski et al. 2018: mean and standard deviation over 100 subsets of at most 1000 pictures. Unbiased."""
+    """KID, Binkowski et al. 2018: mean and standard deviation over 100 subsets. Unbiased, so that counts may differ.
+
+    Subsets of 1000 pictures, or of half of the smaller set if that is less: larger ones would be too alike to vary.
+    """
     from torch_fidelity.metric_kid import kid_features_to_metric
 
-    size = min(1000, len(generated), len(real))
-    require(size, LEAST, "KID")
+    require(min(len(generated), len(real)), LEAST, "KID")
+    size = min(1000, len(generated) // 2, len(real) // 2)
     found = kid_features_to_metric(
         generated.double(), real.double(), kid_subsets=SUBSETS, kid_subset_size=size, rng_seed=seed, verbose=False
     )
@@ -52,29 +56,32 @@ def kernel_distance(generated: Tensor, real: Tensor, seed: int = 0) -> tuple[flo
 
 
 def inception_score(logits: Tensor) -> tuple[float, float]:
-    """IS, Salimans et al. 2016: mean and standard deviation over ten parts; logits of classes that exclude each other."""
+    """IS, Salimans et al. 2016: mean and standard deviation over ten parts, or fewer so that each has 100 pictures.
+
+    logits: of classes that exclude each other. A part with fewer pictures of each class cannot reach the number of classes.
+    """
     from torch_fidelity.metric_isc import isc_features_to_metric
 
     require(len(logits), LEAST, "the Inception score")
-    found = isc_features_to_metric(logits, splits=SPLITS)
+    found = isc_features_to_metric(logits, splits=min(SPLITS, max(1, len(logits) // 100)))
     return float(found["inception_score_mean"]), float(found["inception_score_std"])
 
 
 def precision_recall(generated: Tensor, real: Tensor) -> tuple[float, float]:
     """Kynkaanniemi et al. 2019, with three neighbours: the shares of generated pictures that lie among the real ones, and of
-    real ones that lie among the generated. At most as many of either as there are of both."""
+    real ones that lie among the generated. Of the larger set as many as there are of the smaller, spread over it."""
     from torch_fidelity.metric_prc import prc_features_to_metric
 
     size = min(len(generated), len(real))
     require(size, LEAST, "precision and recall")
+    one, other = (x[spread(len(x), size)].float() for x in (generated, real))
     found = prc_features_to_metric(
-        generated[:size].float(), real[:size].float(), prc_neighborhood=NEIGHBOURS, prc_batch_size=10_000,
-        save_cpu_ram=True, verbose=False,
-    )  # fmt: skip
+        one, other, prc_neighborhood=NEIGHBOURS, prc_batch_size=10_000, save_cpu_ram=True, verbose=False
+    )
     return float(found["precision"]), float(found["recall"])
 
 
-def compare(generated: Opinion, real: Opinion, exclusive: bool) -> dict[str, float]:
+def compare(generated: Extracted, real: Extracted, exclusive: bool) -> dict[str, float]:
     """All of these figures of generated pictures against real ones, by name; IS only where the classes exclude each other."""
     kid, kid_spread = kernel_distance(generated.features, real.features)
     precision, recall = precision_recall(generated.features, real.features)

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ddpm_faces.evaluation.memorisation import Memory
+from ddpm_faces.evaluation.memorisation import Distances
 
 BARS = (("judge on real", "the judge on real pictures", "0.75"), ("with a whole vector", "asked with a whole vector", "C0"))
 ALONE = ("alone", "asked alone", "C1")
@@ -53,7 +53,7 @@ def curves(values: dict[str, list[float]]) -> Image.Image:
     return render(figure)
 
 
-def distances(spaces: dict[str, Memory]) -> Image.Image:
+def distances(spaces: dict[str, Distances]) -> Image.Image:
     """How near the nearest training picture is: to generated pictures and to held-out ones."""
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     for axes, (space, memory) in zip(figure.subplots(1, len(spaces)), spaces.items(), strict=True):

@@ -9,21 +9,17 @@ import numpy as np
 import torch
 
 from ddpm_faces import files
-from ddpm_faces.data.store import Store, cache_root
+from ddpm_faces.data.store import Store, cache_root, spread
 from ddpm_faces.errors import UserError
 from ddpm_faces.evaluation.extractors import Extractor
-from ddpm_faces.evaluation.samples import to_tensor, to_uint8
-from ddpm_faces.judge import Opinion
+from ddpm_faces.evaluation.samples import to_tensor
+from ddpm_faces.images import to_uint8
+from ddpm_faces.judge import Extracted
 
 BLUR = 1 / 32  # deviation of the blur, in sides of a picture: 2 pixels of 64
 
 
-def spread(total: int, count: int) -> np.ndarray:
-    """`count` numbers spread evenly over 0 .. total - 1, or all of them if there are fewer."""
-    return np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
-
-
-def look_at_store(extractor: Extractor, store: Store, count: int, what: str) -> Opinion:
+def extract_from_store(extractor: Extractor, store: Store, count: int, what: str) -> Extracted:
     """The extractor's opinion of `count` pictures spread over a store, kept in the cache.
 
     The file's name says data, split, crop, size, count and extractor, and by which weights.
@@ -34,10 +30,10 @@ def look_at_store(extractor: Extractor, store: Store, count: int, what: str) -> 
     if path.exists():
         try:
             with np.load(path, allow_pickle=False) as kept:
-                return Opinion(torch.from_numpy(kept["logits"]), torch.from_numpy(kept["features"]))
+                return Extracted(torch.from_numpy(kept["logits"]), torch.from_numpy(kept["features"]))
         except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
             raise UserError(f"{path} is damaged ({error}): delete it, it is made anew") from None
-    found = extractor.look(store.images if len(chosen) == len(store) else store.images[chosen], what)
+    found = extractor.extract(store.images if len(chosen) == len(store) else store.images[chosen], what)
     content = io.BytesIO()
     np.savez(content, logits=found.logits.numpy(), features=found.features.numpy())
     files.write(path, content.getvalue())
@@ -49,7 +45,8 @@ def blurred(pictures: np.ndarray) -> np.ndarray:
     from torchvision.transforms.functional import gaussian_blur
 
     deviation = pictures.shape[1] * BLUR
-    return to_uint8(gaussian_blur(to_tensor(pictures), 2 * round(3 * deviation) + 1, deviation))
+    parts = np.array_split(pictures, -(-len(pictures) // 256))
+    return np.concatenate([to_uint8(gaussian_blur(to_tensor(p), 2 * round(3 * deviation) + 1, deviation)) for p in parts])
 
 
 def noise(pictures: np.ndarray, seed: int = 0) -> np.ndarray:

@@ -7,7 +7,6 @@ import io
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,49 +14,74 @@ from torch import Tensor
 
 from ddpm_faces import files
 from ddpm_faces.checkpoint import DiffusionModel
+from ddpm_faces.devices import find_precision
 from ddpm_faces.evaluation.extractors import fingerprint
 from ddpm_faces.generation import generate
+from ddpm_faces.images import to_uint8
 
 PART = 64  # pictures in a file
+CODE = ("generation.py", "diffusion/*.py", "models/*.py")  # a change of these makes other pictures
 
 
-class Studio:
+def code_fingerprint() -> str:
+    """A short name for the code that draws."""
+    here = Path(__file__).parents[1]
+    return hashlib.sha256(b"".join(path.read_bytes() for glob in CODE for path in sorted(here.glob(glob)))).hexdigest()[:12]
+
+
+class SampleCache:
     """Draws pictures of one model, in one way, and keeps them in a folder.
 
     options: keyword arguments of `generate` that the pictures depend on: guidance, sampler, steps.
     """
 
     def __init__(self, model: DiffusionModel, folder: Path, options: dict, precision: str = "auto", batch_size: int = 64):
-        self.model, self.folder, self.options = model, folder, options
-        self.how: dict[str, Any] = {"precision": precision, "batch_size": batch_size}
-        description = json.dumps(asdict(model.config), sort_keys=True).encode()
-        self.identity = hashlib.sha256(description + fingerprint(model.network).encode()).hexdigest()[:12]
+        self.model, self.folder, self.options, self.batch_size = model, folder, options, batch_size
+        self.precision = find_precision(precision, model.device)
+        described = {key: value for key, value in asdict(model.config).items() if key != "facts"}
+        digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode() + fingerprint(model.network).encode())
+        self.identity = digest.hexdigest()[:12]
 
     def draw(self, conditions: Tensor, seeds: list[int], what: str, **changes) -> np.ndarray:
         """Pictures (N, H, W, C) uint8 for conditions (N, K); those that were drawn before are read.
 
-        what: names the progress bar. changes: other options than the studio's.
+        what: names the progress bar. changes: other options than the cache's.
         """
         from tqdm import tqdm
 
         options = self.options | changes
-        facts = json.dumps([self.identity, self.how["precision"], options, seeds], sort_keys=True).encode()
+        facts = json.dumps([self.identity, code_fingerprint(), self.precision, options, seeds], sort_keys=True).encode()
         folder = self.folder / hashlib.sha256(facts + conditions.numpy().tobytes()).hexdigest()[:16]
-        parts = []
-        for start in tqdm(range(0, len(seeds), PART), what, unit=f"{PART} img", leave=False):
-            path, rows = folder / f"{start:06d}.npy", slice(start, start + PART)
-            if not path.exists():
-                content = io.BytesIO()
-                x = generate(self.model, conditions[rows], seed=seeds[rows], **options, **self.how)
-                np.save(content, to_uint8(x))
-                files.write(path, content.getvalue())
-            parts.append(np.load(path, allow_pickle=False))
-        return np.concatenate(parts)
-
-
-def to_uint8(pictures: Tensor) -> np.ndarray:
-    """(N, C, H, W) in [-1, 1] -> (N, H, W, C) uint8, the nearest shade."""
-    return ((pictures.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+        height, width, channels = *self.model.image_shape[1:], self.model.image_shape[0]
+        pictures = np.empty((len(seeds), height, width, channels), dtype=np.uint8)
+        parts = [slice(start, min(start + PART, len(seeds))) for start in range(0, len(seeds), PART)]
+        missing = []
+        for rows in parts:
+            try:
+                pictures[rows] = np.load(folder / f"{rows.start:06d}.npy", allow_pickle=False)
+            except (OSError, EOFError, ValueError):  # not there, or damaged
+                missing.append(rows)
+        at_once = max(1, self.batch_size // PART)
+        with tqdm(
+            total=len(seeds), initial=len(seeds) - sum(len(seeds[rows]) for rows in missing), desc=what, leave=False
+        ) as bar:
+            for i in range(0, len(missing), at_once):
+                group = missing[i : i + at_once]
+                x = generate(
+                    self.model,
+                    torch.cat([conditions[rows] for rows in group]),
+                    seed=[seed for rows in group for seed in seeds[rows]],
+                    batch_size=self.batch_size,
+                    precision=self.precision,
+                    **options,
+                )
+                for rows, part in zip(group, x.split([len(seeds[rows]) for rows in group]), strict=True):
+                    pictures[rows] = to_uint8(part)
+                    content = io.BytesIO()
+                    np.save(content, pictures[rows])
+                    files.write(folder / f"{rows.start:06d}.npy", content.getvalue())
+                bar.update(len(x))
+        return pictures
 
 
 def to_tensor(pictures: np.ndarray) -> Tensor:

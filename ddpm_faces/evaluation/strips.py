@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ddpm_faces.judge import Judge
+from ddpm_faces.judge import BATCH, Judge
 
 
 class StripScore(NamedTuple):
     """Means over strips. monotone: Spearman's rank correlation of the column and the asked logit, in [-1, 1].
 
-    rise: that logit's change from the first column to the last. others: mean absolute change of the other logits, first to
-    last. person: cosine of the features of the two ends. step: mean perceptual distance of neighbouring columns. jump: the
-    largest of a strip's steps in its mean step, 1 if all are alike.
+    rise: that logit's change from the first column to the last. others: mean absolute change, first to last, of the logits
+    of what was not to change. person: cosine of the features of the two ends. step: mean perceptual distance of neighbouring
+    columns. jump: the largest of a strip's steps in its mean step, 1 if all are alike.
     """
 
     monotone: float
@@ -45,29 +44,38 @@ def perceptual_distance(judge: Judge, one: Tensor, other: Tensor) -> Tensor:
     channels; squared differences, averaged over the picture and added over the stages.
     """
     total = torch.zeros(len(one))
-    stages = (judge.network.features(x.to(judge.device))[:-1] for x in (one, other))
-    for a, b in zip(*stages, strict=True):
-        a, b = (torch.nn.functional.normalize(h, dim=1, eps=1e-6) for h in (a, b))
-        total += (a - b).square().sum(dim=1).mean(dim=(1, 2)).cpu()
+    for start in range(0, len(one), BATCH):
+        rows = slice(start, start + BATCH)
+        stages = (judge.network.features(x[rows].to(judge.device))[:-1] for x in (one, other))
+        for a, b in zip(*stages, strict=True):
+            a, b = (torch.nn.functional.normalize(h, dim=1, eps=1e-6) for h in (a, b))
+            total[rows] += (a - b).square().sum(dim=1).mean(dim=(1, 2)).cpu()
     return total
 
 
-def score_strips(judge: Judge, pictures: np.ndarray, asked: int, rows: int) -> tuple[StripScore, Tensor]:
-    """pictures (R * C, H, W, C) uint8, strip after strip; asked: index of what was changed. The score; its logits (R, C)."""
-    from ddpm_faces.evaluation.samples import to_tensor
+def score_strips(judge: Judge, x: Tensor, conditions: Tensor, asked: int) -> tuple[StripScore, Tensor]:
+    """x (R, C, channels, H, W) in [-1, 1], drawn with conditions (R, C, K); asked: index of what was to change.
 
-    x = to_tensor(pictures)
-    opinion = judge.look(x)
-    logits, features = (t.unflatten(0, (rows, -1)) for t in (opinion.logits, opinion.features))
+    Returns the score, and the asked logits (R, C). What else changes in the conditions, since it excludes what was asked, is
+    not among the others that should stay.
+    """
+    rows = len(x)
+    held = (conditions == conditions[:, :1]).flatten(0, 1).all(dim=0)  # (K,)
+    x = x.flatten(0, 1)
+    seen = judge.extract(x)
+    logits, features = (t.unflatten(0, (rows, -1)) for t in (seen.logits, seen.features))
     columns = x.unflatten(0, (rows, -1))
     steps = perceptual_distance(judge, columns[:, :-1].flatten(0, 1), columns[:, 1:].flatten(0, 1)).view(rows, -1)
-    return measure(logits, features, steps, asked), logits[:, :, asked]
+    return measure(logits, features, steps, asked, held), logits[:, :, asked]
 
 
-def measure(logits: Tensor, features: Tensor, steps: Tensor, asked: int) -> StripScore:
-    """logits (R, C, K), features (R, C, F) of R strips of C columns and the distances (R, C - 1) between neighbours."""
+def measure(logits: Tensor, features: Tensor, steps: Tensor, asked: int, held: Tensor) -> StripScore:
+    """logits (R, C, K), features (R, C, F) of R strips of C columns and the distances (R, C - 1) between neighbours.
+
+    held (K,): which of the others should stay.
+    """
     change = (logits[:, -1] - logits[:, 0]).double()
-    others = torch.ones(logits.shape[2], dtype=torch.bool)
+    others = held.clone()
     others[asked] = False
     return StripScore(
         monotone=float(rank_correlation(logits[:, :, asked]).mean()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,16 +10,17 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from tqdm import tqdm
 
 from ddpm_faces import images
-from ddpm_faces.data.store import Store
+from ddpm_faces.data.store import Store, spread
 from ddpm_faces.evaluation import plots
 from ddpm_faces.evaluation.control import obedience, single_attributes
 from ddpm_faces.evaluation.extractors import Extractor
-from ddpm_faces.evaluation.memorisation import Memory, nearest, pixel_parts, pixels
+from ddpm_faces.evaluation.memorisation import PART, Distances, Nearest, nearest, pixel_parts, pixels
 from ddpm_faces.evaluation.metrics import compare
-from ddpm_faces.evaluation.reference import blurred, look_at_store, noise, spread
-from ddpm_faces.evaluation.samples import Studio, to_tensor
+from ddpm_faces.evaluation.reference import blurred, extract_from_store, noise
+from ddpm_faces.evaluation.samples import SampleCache, to_tensor
 from ddpm_faces.evaluation.strips import score_strips
 from ddpm_faces.judge import Judge, scores
 
@@ -28,9 +29,9 @@ EASY = (
     *("Eyeglasses", "Smiling", "Male", "Blond_Hair", "Black_Hair", "Bangs", "Bald", "Wearing_Hat", "Wearing_Lipstick"),
     *("Mouth_Slightly_Open", "Goatee", "Gray_Hair"),
 )
+MODEL, FLOOR, BLURRED = "the model", "real training pictures (the floor)", "the same, blurred"
 PAIRS = 64  # samples shown beside their nearest training pictures
 SCALES, STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0), (5, 10, 15, 25)
-SLACK = 1.1  # the guidance chosen may cost so much of the lowest distance
 
 
 class Part(NamedTuple):
@@ -47,7 +48,7 @@ class Suite:
     persons, columns: of a strip.
     """
 
-    studio: Studio
+    cache: SampleCache
     judge: Judge
     extractor: Extractor
     train: Store
@@ -61,11 +62,11 @@ class Suite:
 
     @property
     def kind(self) -> str:
-        return self.studio.model.config.kind
+        return self.cache.model.config.kind
 
     @property
     def names(self) -> tuple[str, ...]:
-        return self.studio.model.names
+        return self.cache.model.names
 
     def conditions(self, n: int) -> Tensor:
         """Those of the test split, in its own order: each for about as many pictures as any other."""
@@ -76,42 +77,46 @@ class Suite:
     def samples(self, n: int | None = None, what: str = "samples", **changes) -> np.ndarray:
         """Pictures with the test split's conditions, each from noise of its own."""
         n = n or self.n
-        return self.studio.draw(self.conditions(n), list(range(self.seed, self.seed + n)), what, **changes)
+        return self.cache.draw(self.conditions(n), list(range(self.seed, self.seed + n)), what, **changes)
 
     def quality(self) -> Part:
-        """The model, and three rulers from the same run: real pictures, the same out of focus, and noise."""
+        """The model and rulers from the same run: real pictures, the same out of focus, and noise; of each as many."""
+        count = min(self.n, len(self.train))
         generated = self.samples()
-        real = look_at_store(self.extractor, self.test, self.reference, "the test split")
-        exclusive = self.extractor.name != "attributes"
-        trained_on = self.train.images[spread(len(self.train), self.n)]
+        generated = generated[spread(len(generated), count)]
+        trained_on = self.train.images[spread(len(self.train), count)]
+        real = extract_from_store(self.extractor, self.test, self.reference, "the test split")
         rows = {
-            "the model": self.extractor.look(generated, "the model's pictures"),
-            "real training pictures (the floor)": look_at_store(self.extractor, self.train, self.n, "training pictures"),
-            "the same, blurred": self.extractor.look(blurred(trained_on), "blurred pictures"),
-            "noise (the ceiling)": self.extractor.look(noise(trained_on), "noise"),
+            MODEL: self.extractor.extract(generated, "the model's pictures"),
+            FLOOR: extract_from_store(self.extractor, self.train, count, "training pictures"),
+            BLURRED: self.extractor.extract(blurred(trained_on), "blurred pictures"),
+            "noise (the ceiling)": self.extractor.extract(noise(trained_on), "noise"),
         }
-        table = {label: {"pictures": len(o.features)} | compare(o, real, exclusive) for label, o in rows.items()}
+        multiclass = self.extractor.name != "attributes"
+        table = {label: {"pictures": len(o.features)} | compare(o, real, multiclass) for label, o in rows.items()}
         tint = (generated.mean(axis=(0, 1, 2)) - self.test.images.mean(axis=(0, 1, 2))) / 127.5
-        fid = [row["FID"] for row in table.values()]
+        fid = {label: row["FID"] for label, row in table.items()}
         numbers = {
             "rows": table,
             "reference pictures": len(real.features),
-            "share of the way from the floor to blurred pictures": (fid[0] - fid[1]) / (fid[2] - fid[1]),
-            "colour: mean minus the test split's": [round(v, 4) for v in tint.tolist()],
+            "features": real.features.shape[1],
+            "share of the way": (fid[MODEL] - fid[FLOOR]) / (fid[BLURRED] - fid[FLOOR]),
+            "tint": [round(v, 4) for v in tint.tolist()],
         }
-        overview = sheet(to_tensor(generated[spread(len(generated), 64)]), 8, title="64 of the pictures measured")
+        overview = sheet(to_tensor(generated[spread(count, 64)]), 8, title="64 of the pictures measured")
         return Part(numbers, {"samples.png": overview})
 
     def control(self) -> Part:
         """How often the judge sees what was asked: whole vectors of the test split, and single attributes alone."""
         asked = self.conditions(self.n)
         exclusive = self.kind == "digits"
-        real = self.judge.look(self.test.images, progress="the judge on real pictures").logits
+        real = self.judge.extract(self.test.images, progress="the judge on real pictures").logits
         own = scores(real, torch.from_numpy(np.array(self.test.conditions)), exclusive)
-        whole = obedience(self.judge.look(self.samples(), progress="the judge").logits, asked, exclusive)
+        whole = obedience(self.judge.extract(self.samples(), progress="the judge").logits, asked, exclusive)
         table = {
             name: {
                 "judge on real": own["balanced"][k],
+                "accuracy on real": own["accuracy"][k],
                 "with a whole vector": whole.balanced[k],
                 "accuracy with a whole vector": whole.accuracy[k],
                 "asked yes": whole.yes[k],
@@ -121,8 +126,8 @@ class Suite:
         }
         if not exclusive:
             vectors, seeds = single_attributes(self.names, self.names, self.each)
-            alone = self.studio.draw(vectors, [self.seed + s for s in seeds], "attributes asked alone")
-            found = obedience(self.judge.look(alone, progress="the judge").logits, vectors, exclusive)
+            alone = self.cache.draw(vectors, [self.seed + s for s in seeds], "attributes asked alone")
+            found = obedience(self.judge.extract(alone, progress="the judge").logits, vectors, exclusive)
             for k, row in enumerate(table.values()):
                 row |= {"alone": found.balanced[k], "accuracy alone": found.accuracy[k], "asked alone": 2 * self.each}
         numbers: dict[str, Any] = {"table": table, "means": means(table, self.names)}
@@ -151,11 +156,12 @@ class Suite:
             else:
                 layout = lay_out_faces(InterpolateConfig(attr=(item,), **settings), self.names)
                 label, index = item, self.names.index(item)
-            pictures = self.studio.draw(layout.conditions, layout.seeds, f"strips: {label}")
-            score, logits = score_strips(self.judge, pictures, index, self.persons)
+            pictures = self.cache.draw(layout.conditions, layout.seeds, f"strips: {label}")
+            x = to_tensor(pictures).unflatten(0, (self.persons, -1))
+            score, logits = score_strips(self.judge, x, layout.conditions.unflatten(0, (self.persons, -1)), index)
             table[label] = score._asdict()
             curves[label] = logits.mean(dim=0).tolist()
-            shown.append(to_tensor(pictures[: self.columns]))
+            shown.append(x[0])
         mean = {key: float(np.mean([row[key] for row in table.values()])) for key in next(iter(table.values()))}
         overview = sheet(torch.cat(shown), self.columns, left=list(table), title="the first person of each strip")
         return Part({"table": table, "means": mean}, {"strips.png": overview, "curves.png": plots.curves(curves)})
@@ -164,46 +170,52 @@ class Suite:
         """The nearest training pictures (and, of faces, mirror images) of the samples and of the test split."""
         generated, mirror = self.samples(), self.test.info["shape"][-1] == 3  # digits, which are grey, have no mirror images
         held_out = self.test.images[spread(len(self.test), self.n)]
-        own = self.judge.look(self.train.images, progress="the judge on training pictures").features
-        parts = [own]
+        features = [*self.judge.extract(self.train.images, progress="the judge on training pictures").features.split(PART)]
         if mirror:
-            parts.append(self.judge.look(self.train.images[:, :, ::-1], progress="and on their mirror images").features)
-        spaces = {
-            "features": Memory(*(nearest(self.judge.look(p).features, parts) for p in (generated, held_out))),
-            "pixels": Memory(*(nearest(pixels(p), pixel_parts(self.train.images, mirror)) for p in (generated, held_out))),
+            images = self.train.images[:, :, ::-1]
+            features += self.judge.extract(images, progress="and on their mirror images").features.split(PART)
+        sets = (generated, "samples"), (held_out, "held-out pictures")
+        found = {
+            "features": Distances(*(self.nearest(self.judge.extract(p).features, features, what) for p, what in sets)),
+            "pixels": Distances(*(self.nearest(pixels(p), pixel_parts(self.train.images, mirror), what) for p, what in sets)),
         }
         count = min(PAIRS, len(generated))
         rows = [to_tensor(generated[:count])]
-        for memory in spaces.values():
-            index = memory.generated.which[:count]
-            found = to_tensor(self.train.images[(index % len(self.train)).numpy()])
-            rows.append(torch.where((index >= len(self.train))[:, None, None, None], found.flip(3), found))
+        for distances in found.values():
+            index = distances.generated.which[:count]
+            x = to_tensor(self.train.images[(index % len(self.train)).numpy()])
+            rows.append(torch.where((index >= len(self.train))[:, None, None, None], x.flip(3), x))
         columns = 16
         blocks = torch.stack(rows, dim=1).split(columns)  # of 16 samples, each above its nearest
         order = [block.transpose(0, 1).flatten(0, 1) for block in blocks if len(block) == columns]
         title = "samples; below each its nearest training picture in features, then in pixels"
         overview = sheet(torch.cat(order), columns, left=["sample", "features", "pixels"] * len(order), title=title)
-        numbers = {space: memory.summary() for space, memory in spaces.items()}
+        numbers = {space: distances.summary() for space, distances in found.items()}
         return Part(
-            {"spaces": numbers, "samples": len(generated)}, {"nearest.png": overview, "distances.png": plots.distances(spaces)}
+            {"spaces": numbers, "samples": len(generated)}, {"nearest.png": overview, "distances.png": plots.distances(found)}
         )
+
+    def nearest(self, queries: Tensor, parts: Iterable[Tensor], what: str) -> Nearest:
+        """`nearest` with a bar: comparing pixels with all of CelebA takes minutes."""
+        return nearest(queries, tqdm(parts, f"nearest to {what}", leave=False, unit=f"{PART} img"))
 
     def sweep(self, n: int, scales: Sequence[float] = SCALES, steps: Sequence[int] = STEPS) -> Part:
         """Quality and obedience against guidance at the default steps, and against steps at the default guidance."""
-        real = look_at_store(self.extractor, self.test, self.reference, "the test split")
-        own = self.studio.options
+        real = extract_from_store(self.extractor, self.test, self.reference, "the test split")
+        own = self.cache.options
 
         def point(**changes) -> dict[str, float]:
             label = ", ".join(f"{key} {value:g}" for key, value in changes.items())
             pictures = self.samples(n, f"sweep: {label}", **changes)
-            found = compare(self.extractor.look(pictures), real, exclusive=False)
+            found = compare(self.extractor.extract(pictures), real, exclusive=False)
             if self.names:
-                obeyed = obedience(self.judge.look(pictures).logits, self.conditions(n), self.kind == "digits")
+                obeyed = obedience(self.judge.extract(pictures).logits, self.conditions(n), self.kind == "digits")
                 found["obedience"] = float(np.nanmean(obeyed.balanced))
             return {**own, **changes, **found}
 
         guidance = [point(guidance=scale) for scale in sorted({*scales, own["guidance"]})] if self.names else []
-        by_steps = [point(steps=count) for count in sorted({*steps, own["steps"]})]
+        possible = [count for count in steps if count <= self.cache.model.schedule.steps]
+        by_steps = [point(steps=count) for count in sorted({*possible, own["steps"]})]
         numbers: dict[str, Any] = {"pictures a point": n, "by guidance": guidance, "by steps": by_steps}
         if guidance:
             numbers["guidance chosen"] = choose(guidance)
@@ -222,6 +234,7 @@ def means(table: dict[str, dict[str, float]], names: Sequence[str]) -> dict[str,
 
 
 def choose(points: list[dict[str, float]]) -> float:
-    """The guidance obeyed best among those whose distance is at most SLACK times the lowest."""
-    least = min(point["FID"] for point in points)
-    return max((p for p in points if p["FID"] <= SLACK * least), key=lambda p: p["obedience"])["guidance"]
+    """The guidance obeyed best among those whose KID is at most two of its deviations above the lowest."""
+    least = min(points, key=lambda p: p["KID"])
+    good = (p for p in points if p["KID"] <= least["KID"] + 2 * least["KID spread"])
+    return max(good, key=lambda p: p["obedience"])["guidance"]

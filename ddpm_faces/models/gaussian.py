@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ddpm_faces.data.store import Store
+from ddpm_faces.data.store import Store, spread
+from ddpm_faces.devices import full_precision
 from ddpm_faces.diffusion.process import Mix
 
 LEAST = 1e-6  # variance of a coefficient that never varies: black borders, say
@@ -74,7 +75,7 @@ class Gaussian(nn.Module):
         its distance from the mean, and what stays unknown of it has the variance signal^2 s^2 / variance.
         """
         signal, noise = share
-        with torch.autocast(x.device.type, enabled=False):  # half precision would leave its own noise in every pixel
+        with full_precision(x.device):  # half precision would leave its own noise in every pixel
             variance = self.variance_of_xt(share)
             eps = self.inverse(self.transform(x.float() - signal * self.mean) * noise / variance)
         return Guess(eps, self.rest(share, variance))
@@ -91,7 +92,7 @@ class Gaussian(nn.Module):
     @torch.no_grad()
     def fit(self, store: Store, mirror: bool = False, count: int = 8192) -> None:
         """Measure `count` pictures spread over the store; mirror: each and its mirror image. The same on every machine."""
-        chosen = np.unique(np.linspace(0, len(store) - 1, count).astype(int))
+        chosen = spread(len(store), count)
 
         def pictures() -> Iterator[Tensor]:
             for part in np.array_split(chosen, -(-len(chosen) // 512)):
