@@ -46,8 +46,8 @@ axes.set(xlabel="percent of the faces", ylim=(-0.6, 39.6))
 plt.show()
 
 # %% [markdown]
-# Some are rare: of a hundred faces two are bald. Many are opinions ("Attractive"), and the labels of some are little better
-# than guesses. And they are far from independent. Which goes with which, as correlations of the labels:
+# Some are rare: of a hundred faces two or three are bald. Many are opinions ("Attractive"), and the labels of some are little
+# better than guesses. And they are far from independent. Which goes with which, as correlations of the labels:
 
 # %%
 from scipy.cluster.hierarchy import leaves_list, linkage
@@ -169,7 +169,7 @@ grid(drawn, columns=4, left=specs, top=[f"seed {i}" for i in range(4)])
 from ddpm_faces.data.persons import RIVALS, sample_person, settle
 
 show(settle)
-print("some rivals:", *(" and ".join(pair) for pair in RIVALS[:6]), sep="\n  ")
+print("some rivals:", *(" and ".join(pair) for pair in RIVALS[::6]), sep="\n  ")
 
 # %%
 from ddpm_faces.interpolate import InterpolateConfig, lay_out_faces
@@ -194,7 +194,7 @@ grid(blond, columns=COLUMNS, top=strip.top, left=strip.left, title="Blond_Hair, 
 # ### A board of two attributes
 
 # %%
-board = lay_out_faces(InterpolateConfig(attr=("Male", "Young"), columns=BOARD, seed=7), model.names)
+board = lay_out_faces(InterpolateConfig(attr=("Smiling", "Male"), columns=BOARD, seed=1), model.names)
 both = generate(model, board.conditions, seed=board.seeds)
 grid(both, columns=BOARD, top=board.top, left=board.left, title=board.title)
 
