@@ -38,7 +38,7 @@ rng = torch.Generator().manual_seed(0)
 #
 # The factor $\sqrt{1 - \beta_t}$ keeps the size: if $x_{t-1}$ has variance 1, then $x_t$ has $(1 - \beta_t) + \beta_t = 1$
 # too. Below, two toy faces (drawings that the package makes from a seed) are taken through all thousand steps, one after the
-# other.
+# other. (The package itself never does this, for part 3 gives a short cut, so the step is written out here.)
 
 # %%
 schedule = Schedule()  # the cosine schedule of 1000 steps, with which the shipped models were trained
@@ -101,9 +101,9 @@ grid(torch.cat(rows), columns=len(steps), top=[f"t = {t}" for t in steps], left=
 # A thousand steps to make one training picture would be slow. But a sum of Gaussians is a Gaussian. Write $\alpha_t = 1 -
 # \beta_t$ and put the step to $x_{t-1}$ into the step to $x_t$:
 #
-# $$x_t = \sqrt{\alpha_t \alpha_{t-1}}\; x_{t-2} + \underbrace{\sqrt{\alpha_t (1 - \alpha_{t-1})}\; \epsilon_{t-1}
-# + \sqrt{1 - \alpha_t}\; \epsilon_t}_{\text{independent: the variances add to } 1 - \alpha_t \alpha_{t-1}}
-# = \sqrt{\alpha_t \alpha_{t-1}}\; x_{t-2} + \sqrt{1 - \alpha_t \alpha_{t-1}}\; \epsilon.$$
+# $$x_t = \sqrt{\alpha_t \alpha_{t-1}}\; x_{t-2} + \underbrace{\sqrt{\alpha_t (1 - \alpha_{t-1})}\; \epsilon_{t-1} +
+# \sqrt{1 - \alpha_t}\; \epsilon_t}_{\text{independent: the variances add to } 1 - \alpha_t \alpha_{t-1}} =
+# \sqrt{\alpha_t \alpha_{t-1}}\; x_{t-2} + \sqrt{1 - \alpha_t \alpha_{t-1}}\; \epsilon.$$
 #
 # Go on like this down to $x_0$, and only the product of all alphas is left (DDPM, equation 4):
 #
@@ -135,8 +135,8 @@ for t, beta in enumerate(schedule.beta[:601].tolist()):
 # What makes a step hard is neither $t$ nor $\beta_t$ but how strong the picture is beside the noise, the signal-to-noise
 # ratio:
 #
-# $$\mathrm{SNR}_t = \frac{\bar\alpha_t}{1 - \bar\alpha_t}, \qquad \lambda_t = \tfrac12 \log \mathrm{SNR}_t
-# = \log \frac{\sqrt{\bar\alpha_t}}{\sqrt{1 - \bar\alpha_t}}.$$
+# $$\mathrm{SNR}_t = \frac{\bar\alpha_t}{1 - \bar\alpha_t}, \qquad \lambda_t = \tfrac12 \log \mathrm{SNR}_t =
+# \log \frac{\sqrt{\bar\alpha_t}}{\sqrt{1 - \bar\alpha_t}}.$$
 #
 # Two schedules with the same SNR at a step show a network the same picture there. The samplers of notebook 5 measure the
 # length of their steps in $\lambda$:
@@ -230,13 +230,19 @@ grid(
 # there is, the smoother and the more average its answer becomes. That is no weakness. The loss is a mean squared error, and
 # what makes that smallest is the *mean* of all pictures that could have been under this noise:
 #
-# $$\arg\min_{\epsilon_\theta}\ \mathbb E\,\lVert \epsilon - \epsilon_\theta(x_t, t) \rVert^2
-# \;=\; \mathbb E[\epsilon \mid x_t] \;=\; -\sqrt{1 - \bar\alpha_t}\; \nabla_{x_t} \log q(x_t).$$
+# $$\arg\min_{\epsilon_\theta}\ \mathbb E\,\lVert \epsilon - \epsilon_\theta(x_t, t) \rVert^2 \;=\;
+# \mathbb E[\epsilon \mid x_t] \;=\; -\sqrt{1 - \bar\alpha_t}\; \nabla_{x_t} \log q(x_t).$$
 #
 # At $t = 900$ almost any face could have been there, so the answer is near the mean of all faces. (The last equality is
 # Tweedie's formula: the predicted noise points away from where pictures are likely. It makes $\epsilon_\theta$ a *score*,
-# which notebook 3 uses.)
-#
+# which notebook 3 uses.) The loss, in the package (the weights and the condition `c` are a matter of notebook 2):
+
+# %%
+from ddpm_faces.diffusion.process import loss
+
+show(loss, first="xt =", last="return")
+
+# %% [markdown]
 # The error of the noise by level, averaged over generated faces:
 
 # %%
@@ -275,22 +281,22 @@ plt.show()
 # since $x_t$ does not depend on $x_0$ any more once $x_{t-1}$ is given. Both factors are Gaussians that we know. Their
 # exponents, with $x_{t-1}$ written as $y$:
 #
-# $$-\frac12 \left[ \frac{(x_t - \sqrt{\alpha_t}\, y)^2}{1 - \alpha_t} + \frac{(y - \sqrt{\bar\alpha_{t-1}}\, x_0)^2}{1 - \bar\alpha_{t-1}} \right]
-# = -\frac12 \Bigg[ \underbrace{\left( \frac{\alpha_t}{1 - \alpha_t} + \frac{1}{1 - \bar\alpha_{t-1}} \right)}_{1 / \tilde\beta_t} y^2
-# - 2 \underbrace{\left( \frac{\sqrt{\alpha_t}\, x_t}{1 - \alpha_t} + \frac{\sqrt{\bar\alpha_{t-1}}\, x_0}{1 - \bar\alpha_{t-1}} \right)}_{\tilde\mu_t / \tilde\beta_t} y
-# + \dots \Bigg].$$
+# $$-\frac12 \left[ \frac{(x_t - \sqrt{\alpha_t}\, y)^2}{1 - \alpha_t} + \frac{(y - \sqrt{\bar\alpha_{t-1}}\, x_0)^2}{1 - \bar\alpha_{t-1}} \right] =
+# -\frac12 \Bigg[ \underbrace{\left( \frac{\alpha_t}{1 - \alpha_t} + \frac{1}{1 - \bar\alpha_{t-1}} \right)}_{1 / \tilde\beta_t} y^2 -
+# 2 \underbrace{\left( \frac{\sqrt{\alpha_t}\, x_t}{1 - \alpha_t} + \frac{\sqrt{\bar\alpha_{t-1}}\, x_0}{1 - \bar\alpha_{t-1}} \right)}_{\tilde\mu_t / \tilde\beta_t} y +
+# \dots \Bigg].$$
 #
 # A quadratic in $y$: so the product is a Gaussian again, with the variance and the mean that are marked. For the variance,
 # bring the bracket to one denominator and use $\alpha_t \bar\alpha_{t-1} = \bar\alpha_t$:
 #
-# $$\frac{1}{\tilde\beta_t} = \frac{\alpha_t (1 - \bar\alpha_{t-1}) + (1 - \alpha_t)}{(1 - \alpha_t)(1 - \bar\alpha_{t-1})}
-# = \frac{1 - \bar\alpha_t}{(1 - \alpha_t)(1 - \bar\alpha_{t-1})},
+# $$\frac{1}{\tilde\beta_t} = \frac{\alpha_t (1 - \bar\alpha_{t-1}) + (1 - \alpha_t)}{(1 - \alpha_t)(1 - \bar\alpha_{t-1})} =
+# \frac{1 - \bar\alpha_t}{(1 - \alpha_t)(1 - \bar\alpha_{t-1})},
 # \qquad \tilde\beta_t = \frac{1 - \bar\alpha_{t-1}}{1 - \bar\alpha_t}\, \beta_t.$$
 #
 # The mean is the second bracket times $\tilde\beta_t$ (DDPM, equation 7):
 #
-# $$\tilde\mu_t = \frac{\sqrt{\bar\alpha_{t-1}}\, \beta_t}{1 - \bar\alpha_t}\, x_0
-# + \frac{\sqrt{\alpha_t}\, (1 - \bar\alpha_{t-1})}{1 - \bar\alpha_t}\, x_t.$$
+# $$\tilde\mu_t = \frac{\sqrt{\bar\alpha_{t-1}}\, \beta_t}{1 - \bar\alpha_t}\, x_0 +
+# \frac{\sqrt{\alpha_t}\, (1 - \bar\alpha_{t-1})}{1 - \bar\alpha_t}\, x_t.$$
 #
 # The package computes it for any earlier step $s$, not only $t - 1$: nothing in the derivation needs the two to be neighbours,
 # if $\alpha_t$ is read as $\bar\alpha_t / \bar\alpha_s$.

@@ -172,8 +172,8 @@ plt.show()
 # Training is short to say. Take a picture, a random step and random noise, mix them, and ask for the noise (DDPM, equation
 # 14):
 #
-# $$L = \mathbb E_{x_0, t, \epsilon}\ w_t\, \big\lVert \epsilon - \epsilon_\theta\big(\sqrt{\bar\alpha_t}\, x_0
-# + \sqrt{1 - \bar\alpha_t}\, \epsilon,\ t,\ c\big) \big\rVert^2.$$
+# $$L = \mathbb E_{x_0, t, \epsilon}\ w_t\, \big\lVert \epsilon - \epsilon_\theta\big(\sqrt{\bar\alpha_t}\, x_0 +
+# \sqrt{1 - \bar\alpha_t}\, \epsilon,\ t,\ c\big) \big\rVert^2.$$
 #
 # What chance decides is drawn first, apart, so that a step can be repeated exactly:
 

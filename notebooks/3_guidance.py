@@ -38,12 +38,17 @@ schedule = digits.schedule
 # $\nabla \log p(x_t)$, from $\epsilon_\varnothing = \epsilon_\theta(x_t, t, 0)$. Bayes' rule joins the two:
 #
 # $$p(x_t \mid c) \propto p(x_t)\, p(c \mid x_t) \quad\Longrightarrow\quad
-# \underbrace{\nabla \log p(c \mid x_t)}_{\text{more like a } c} = \nabla \log p(x_t \mid c) - \nabla \log p(x_t)
-# = -\frac{\epsilon_c - \epsilon_\varnothing}{\sqrt{1 - \bar\alpha_t}}.$$
+# \underbrace{\nabla \log p(c \mid x_t)}_{\text{more like a } c} = \nabla \log p(x_t \mid c) - \nabla \log p(x_t) =
+# -\frac{\epsilon_c - \epsilon_\varnothing}{\sqrt{1 - \bar\alpha_t}}.$$
 #
 # The difference of the two predictions is the direction in which the picture looks more like a $c$: what a classifier of noisy
-# pictures would give, although none was trained.
-#
+# pictures would give, although none was trained. Both predictions come from one network, in one batch:
+
+# %%
+show(guided, first="null =", last="null =")
+show(guided, first="eps_null, eps_cond")
+
+# %% [markdown]
 # To see it, take a drawn 3, noise it to three levels, and show the clean picture $\hat x_0$ that each condition makes the
 # network see in the same noise. At the right: the difference that "5" makes, where red means brighter and blue darker.
 

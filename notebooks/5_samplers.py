@@ -86,7 +86,11 @@ print(f"largest difference of a pixel: {float((as_ddpm - as_ddim).abs().max()):.
 # a step of Euler's method for $\mathrm d\bar x / \mathrm d\bar\sigma = \hat\epsilon$. The picture follows a curve, and its
 # start decides its end. Euler walks along the tangent; where the curve bends, he leaves it. His error falls as one over the
 # number of steps.
-#
+
+# %%
+show(samplers.ddim, first="x = ab_s")  # sigma is 0; divide by sqrt(ab_s)
+
+# %% [markdown]
 # **DPM-Solver++(2M)** remembers the last $\hat x_0$ and assumes that $\hat x_0$ goes on changing as it just did, in $\lambda =
 # \log(\sqrt{\bar\alpha} / \sqrt{1 - \bar\alpha})$. With $h$ and $h'$ for this step's and the last step's length in $\lambda$:
 #
@@ -160,6 +164,9 @@ error = {
 # \quad\text{for a frequency of mean } m \text{ and variance } s^2.$$
 #
 # With it the samplers can be tested against the truth.
+
+# %%
+show(type(model.network.gaussian).variance_of_xt)
 
 # %%
 from ddpm_faces.diffusion.process import mix

@@ -108,6 +108,10 @@ def publish(notebook, folder: Path, name: str) -> None:
     from nbconvert import HTMLExporter
 
     folder.mkdir(parents=True, exist_ok=True)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            if output.output_type == "stream":  # of a progress bar, what stood there last
+                output.text = re.sub(r"[^\n]*\r", "", output.text)
     (folder / f"{name}.html").write_text(HTMLExporter().from_notebook_node(notebook)[0])
     for i, picture in enumerate(pictures(notebook)):
         (folder / f"{name}-{i:02}.png").write_bytes(base64.b64decode(picture))
