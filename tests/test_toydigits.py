@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from ddpm_faces.attributes import DIGITS
-from ddpm_faces.data import open_data, toydigits
+from ddpm_faces.data import DATA, open_data, toydigits
 from ddpm_faces.data.toydigits import SIZE, WAYS, draw, toy_digit
+from ddpm_faces.train import BY_DATA, LICENCES, settings_from
+from ddpm_faces.train_classifier import EPOCHS
 
 
 @pytest.fixture
@@ -72,3 +74,9 @@ def test_the_store_and_its_splits(small):
     np.testing.assert_array_equal(train.conditions[5], label)
     pictures = [{image.tobytes() for image in store.images} for store in (train, valid, test)]
     assert sum(map(len, pictures)) == len(set().union(*pictures)), "a picture in two splits"
+
+
+def test_every_data_set_has_its_settings():
+    assert set(BY_DATA) == set(LICENCES) == set(EPOCHS) == set(DATA)
+    settings = settings_from(["--data", "toydigits"])
+    assert (settings.preset, settings.flip, settings.p_each) == ("mnist32", False, 0.0)
