@@ -182,7 +182,13 @@ left.set(xlabel="guidance scale s", ylim=(0, 1.05))
 left.legend(fontsize=8)
 right.plot(list(diversity.values()), list(obedience.values()), "o-", color="gray")
 for s in scales:
-    right.annotate(f"s = {s}", (diversity[s], obedience[s]), textcoords="offset points", xytext=(-6, -14), fontsize=8)
+    right.annotate(
+        f"s = {s}",
+        (diversity[s], obedience[s]),
+        textcoords="offset points",
+        xytext=(-34, 3) if s == 8 else (-6, -14),
+        fontsize=8,
+    )
 right.set(
     xlabel="diversity within a class", ylabel="obedience", xlim=(0.2, 0.8), ylim=(-0.1, 1.1), title="what is paid for what"
 )

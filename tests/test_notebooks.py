@@ -8,6 +8,9 @@ import importlib.util
 import json
 import os
 import re
+import subprocess
+import sys
+import types
 from pathlib import Path
 
 import nbformat
@@ -46,6 +49,28 @@ def test_the_badges_in_the_readme_lead_there():
     text = (ROOT / "README.md").read_text()
     assert text == make.readme(), "run `make notebooks` and commit what it writes"
     assert all(make.badge(source) in text for source in make.SOURCES)
+
+
+@pytest.mark.parametrize("wish", [False, True], ids=["plain", "with Drive"])
+@pytest.mark.parametrize("colab", [False, True], ids=["elsewhere", "on Colab"])
+def test_the_first_cell(colab, wish, monkeypatch):
+    """On a Colab of our own making: what is installed, and that Drive is mounted only if asked."""
+    done = []
+    if colab:
+        drive = types.SimpleNamespace(mount=lambda where: done.append(("mount", where)))
+        monkeypatch.setitem(sys.modules, "google.colab", types.SimpleNamespace(drive=drive))
+        monkeypatch.setitem(sys.modules, "google", types.SimpleNamespace(colab=sys.modules["google.colab"]))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(subprocess, "check_call", lambda command: done.append(("run", command[-1])))
+    monkeypatch.setattr(os, "makedirs", lambda path, exist_ok: None)
+    monkeypatch.setattr(os, "chdir", lambda path: done.append(("chdir", path)))
+    code = nbformat.reads(make.text(make.SOURCES[0]), as_version=4).cells[1].source
+    names: dict = {}
+    exec(code.replace("DRIVE = False", f"DRIVE = {wish}"), names)
+    assert names["ON_COLAB"] == colab
+    install = [("run", f"git+{make.address()}")]
+    keep = [("mount", "/content/drive"), ("chdir", "/content/drive/MyDrive/ddpm_faces")]
+    assert done == (install + (keep if wish else []) if colab else [])
 
 
 @names
