@@ -11,7 +11,7 @@
 # Small settings: the training takes one to two minutes on two CPU cores. On a GPU: STEPS, BATCH, PRESET = 4000, 128, "mnist32"
 DATA_ROOT = "data"  # a folder that may hold MNIST
 DOWNLOAD = ON_COLAB  # fetch MNIST into it (12 MB)
-STEPS, BATCH, PRESET = 480, 16, "toy32"
+STEPS, BATCH, PRESET = 800, 16, "toy32"
 
 # %%
 from pathlib import Path
@@ -229,8 +229,9 @@ with Journal(RUN, state, config, store, STEPS, progress) as journal:
         write_samples(settings, DiffusionModel(state.ema.module, config), store, 0)
     for record in train(state, store, schedule, STEPS):
         journal.note(record, every=20)
-        if record.step % (STEPS // 4) == 0 or record.step == STEPS:
+        if record.step % 50 == 0 or record.step == STEPS:
             journal.save()
+        if record.step % (STEPS // 4) == 0:
             write_samples(settings, DiffusionModel(state.ema.module, config), store, record.step)
 
 # %% [markdown]

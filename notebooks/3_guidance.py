@@ -294,8 +294,8 @@ check(steered(xt[:1], levels[:1]), agrees, "the equation of part 2, with eps of 
 #     return away + 3 * (toward - away)
 # ```
 #
-# To draw with it: `*_, state = dpm(steered, torch.randn(4, 1, 32, 32), schedule, 15, None, True)`, with `dpm` from
-# `ddpm_faces.diffusion.samplers`; the pictures are `state.x`.
+# To draw with it, take `dpm` from `ddpm_faces.diffusion.samplers`, `start = torch.randn(4, 1, 32, 32, device=digits.device)`
+# and `*_, state = dpm(steered, start, schedule, 15, None, True)`; the pictures are `state.x`.
 # </details>
 
 # %% [markdown]
