@@ -8,7 +8,7 @@
 # package, to look like handwriting, so that everything works offline.
 
 # %%
-# Small settings: the training takes one to two minutes on two CPU cores. On a GPU: STEPS, BATCH, PRESET = 4000, 128, "mnist32"
+# Small settings: the training takes about two minutes on two CPU cores. On a GPU: STEPS, BATCH, PRESET = 4000, 128, "mnist32"
 DATA_ROOT = "data"  # a folder that may hold MNIST
 DOWNLOAD = ON_COLAB  # fetch MNIST into it (12 MB)
 STEPS, BATCH, PRESET = 800, 16, "toy32"
@@ -265,7 +265,7 @@ for path in sorted((RUN / "samples").glob("step-*.png")):
 # Before the first step the network adds nothing, and what is drawn is the linear guess's idea of a digit: clouds of the right
 # size and spectrum. Soon there are strokes, then some digits, and late the class begins to have a say: what a class looks like
 # is learned more slowly than what a stroke looks like. Two minutes are too few for good digits. The shipped model in part 5, a
-# larger one, has seen more than ten times as many pictures.
+# larger one, has seen several times as many pictures.
 
 # %% [markdown]
 # ## 4. What the class does
@@ -286,7 +286,7 @@ show(ConditionalUNet.forward)
 # one and the same noise, and at the right what it draws from that noise when no class is said.
 
 # %%
-mine = DiffusionModel(state.ema.module.eval(), config)
+mine = ddpm_faces.load(RUN, device="auto")  # a run's folder is a model: its averaged weights
 seeds = (3, 4, 5)
 vectors = torch.cat((one_hot(range(10)), torch.zeros(1, 10))).repeat(len(seeds), 1)
 board = ddpm_faces.generate(mine, vectors, seed=[s for s in seeds for _ in range(11)])

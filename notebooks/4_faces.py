@@ -8,7 +8,7 @@
 # All faces here are generated; no real person is shown.
 
 # %%
-# Small settings, one to two minutes on two CPU cores. On a GPU: PERSONS, COLUMNS, BOARD = 6, 9, 7
+# Small settings, about a minute on two CPU cores. On a GPU: PERSONS, COLUMNS, BOARD = 6, 9, 7
 PERSONS, COLUMNS, BOARD = 2, 6, 4  # rows and columns of a strip, sides of a board
 DATA_ROOT = "data"  # a folder that may hold CelebA: only its table of attributes would be read
 
