@@ -61,6 +61,13 @@ test: .venv/ready  ## run all tests but those of tests/survival
 	$(PY) -m pytest -q --ignore=tests/survival
 	@echo "all tests passed; what they made was in temporary folders and is gone"
 
+notebooks: .venv/ready  ## make the course's .ipynb files and badges from notebooks/*.py and setup.cfg
+	$(PY) notebooks/make.py
+
+course: .venv/ready  ## run the five notebooks, a few minutes; out/course has them as pages, with their pictures
+	COURSE_OUT=out/course $(PY) -m pytest -q tests/test_notebooks.py
+	@echo "open out/course/1_noise.html"
+
 test-slow: .venv/ready  ## tests/survival: kills, full disks, damaged files, without mercy
 	$(PY) -m pytest -q tests/survival --full
 
@@ -85,4 +92,5 @@ lint: .venv/ready  ## ruff and mypy
 clean:  ## remove what the commands made: out/ and caches; runs/ and .venv stay
 	rm -rf out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help setup demo train-celeba train-mnist train-toy sample interpolate evaluate train-classifier table1 gallery test test-slow bench bench-quick bench-learning lint clean
+.PHONY: help setup demo train-celeba train-mnist train-toy sample interpolate evaluate train-classifier table1 gallery notebooks \
+	course test test-slow bench bench-quick bench-learning lint clean

@@ -33,6 +33,7 @@ BY_DATA: dict[str, dict] = {
     "celeba": {"preset": "celeba64", "flip": True, "epochs": 12.0},
     "mnist": {"preset": "mnist32", "flip": False, "epochs": 10.0, "p_each": 0.0},
     "toy": {"preset": "toy32", "flip": True, "epochs": 12.0},
+    "toydigits": {"preset": "mnist32", "flip": False, "epochs": 10.0, "p_each": 0.0},
 }
 PRESET_NAMES = (*PRESETS, "report")
 # What differs with the network: the report's knows no Gaussian, weights all steps alike and hides no condition.
@@ -47,6 +48,7 @@ LICENCES = {
     "celeba": "CelebA: non-commercial research only (https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html)",
     "mnist": "MNIST: CC BY-SA 3.0 (LeCun, Cortes, Burges)",
     "toy": "procedural drawings, MIT",
+    "toydigits": "procedural drawings, MIT",
 }
 
 

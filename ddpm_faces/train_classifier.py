@@ -31,7 +31,7 @@ from ddpm_faces.models.classifier import Classifier
 from ddpm_faces.train import LICENCES
 
 # Passes over the training split that suit each data set; any flag overrides it.
-EPOCHS = {"celeba": 16.0, "mnist": 3.0, "toy": 6.0}
+EPOCHS = {"celeba": 16.0, "mnist": 3.0, "toy": 6.0, "toydigits": 6.0}
 
 
 @dataclass(kw_only=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from ddpm_faces.data.store import Store
 from ddpm_faces.errors import UserError
 
-DATA = ("celeba", "mnist", "toy")
+DATA = ("celeba", "mnist", "toy", "toydigits")
 
 
 def fetch(data: str, root: Path) -> None:
@@ -25,10 +25,10 @@ def fetch(data: str, root: Path) -> None:
 
 
 def open_data(data: str, root: str | Path | None = None, split: str = "train", crop: str = "center140", size: int = 0) -> Store:
-    """The Store of "celeba" (needs root), "mnist" (needs root) or "toy" (made on the spot).
+    """The Store of "celeba" or "mnist" (these need root), "toy" (faces) or "toydigits" (both drawn on the spot).
 
     split: "train", "valid" or "test" (MNIST's "valid" is its test set). crop: CelebA's (see celeba.CROPS). size: side of a
-    picture in pixels, by default 64 for CelebA and 32 for toy faces; MNIST's is always 32.
+    picture in pixels, by default 64 for CelebA and 32 for toy faces; a digit's is always 32.
     Raises UserError where the data cannot be had.
     """
     if data not in DATA:
@@ -39,6 +39,10 @@ def open_data(data: str, root: str | Path | None = None, split: str = "train", c
         from ddpm_faces.data.toyfaces import open_toy
 
         return open_toy(split, size or 32)
+    if data == "toydigits":
+        from ddpm_faces.data.toydigits import open_toydigits
+
+        return open_toydigits(split)
     if data == "mnist":
         from ddpm_faces.data.mnist import open_mnist
 
