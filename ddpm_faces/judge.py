@@ -28,7 +28,8 @@ BATCH = 128
 class JudgeConfig:
     """What a classifier's file says of itself. names: of the logits. image: (C, H, W). channels: of the stages.
 
-    exclusive: one of the names at a time, as digits are; otherwise each has its own yes or no. facts: for people, and
+    exclusive: one of the names at a time, as digits are; otherwise each has its own yes or no. frequencies: how often each is
+    present in the training data, () if exclusive. facts: for people, and
     "scores", what `train_classifier` measured on the test split, see `scores`.
     """
 
@@ -37,6 +38,17 @@ class JudgeConfig:
     channels: tuple[int, ...]
     exclusive: bool
     facts: dict = field(default_factory=dict)
+    frequencies: tuple[float, ...] = ()
+
+    @property
+    def thresholds(self) -> Tensor:
+        """The logits (K,) at which yes and no are as likely where half of the pictures are yes: the log odds of training.
+
+        A network fitted to rare attributes says no whenever in doubt, which is right for its data, but not for pictures of
+        which half were asked to have it.
+        """
+        p = torch.tensor(self.frequencies or [0.5] * len(self.names)).clamp(1e-3, 1 - 1e-3)
+        return torch.logit(p)
 
     def network(self) -> Classifier:
         """A new network of this description, with fresh weights."""
@@ -92,17 +104,19 @@ class Judge:
         return Extracted(torch.cat(logits), torch.cat(features))
 
 
-def scores(logits: Tensor, labels: Tensor, exclusive: bool) -> dict[str, list[float]]:
+def scores(logits: Tensor, labels: Tensor, exclusive: bool, thresholds: Tensor | float = 0.0) -> dict[str, list[float]]:
     """How right logits (N, K) are, for each class, where labels (N, K) are -1 and +1, or one-hot.
 
-    "accuracy"; "balanced", the mean of sensitivity and specificity (Brodersen et al. 2010), NaN where all or none of the
-    labels say yes; "majority", the accuracy of always giving the more frequent answer; "present", the share of yes.
+    "accuracy"; "balanced", the mean of sensitivity and specificity (Brodersen et al. 2010), where a yes begins at
+    `thresholds` (`JudgeConfig.thresholds`), NaN where all or none of the labels say yes; "majority", the accuracy of always
+    giving the more frequent answer; "present", the share of yes.
     """
     truth = labels > 0
     said = torch.nn.functional.one_hot(logits.argmax(dim=1), logits.shape[1]).bool() if exclusive else logits > 0
     right = (said == truth).double()
+    fair = right if exclusive else ((logits > thresholds) == truth).double()
     yes, no = truth.double(), (~truth).double()
-    sensitivity, specificity = ((right * some).sum(dim=0) / some.sum(dim=0) for some in (yes, no))
+    sensitivity, specificity = ((fair * some).sum(dim=0) / some.sum(dim=0) for some in (yes, no))
     present = yes.mean(dim=0)
     return {
         "accuracy": right.mean(dim=0).tolist(),
@@ -149,7 +163,7 @@ def parse_config(text: str, path: Path) -> JudgeConfig:
         version = raw.pop("format")
         if version != FORMAT:
             raise UserError(f"{path} has format {version}; this ddpm_faces reads format {FORMAT}: update the package")
-        lists = {name: tuple(raw[name]) for name in ("names", "image", "channels")}
+        lists = {name: tuple(raw[name]) for name in ("names", "image", "channels", "frequencies")}
         config = JudgeConfig(**raw | lists)
         sizes = [*config.image, *config.channels]
         if len(config.image) != 3 or not all(type(n) is int and 1 <= n <= checkpoint.LARGEST for n in sizes):
@@ -159,6 +173,8 @@ def parse_config(text: str, path: Path) -> JudgeConfig:
         names = config.names
         if not all(isinstance(name, str) for name in names) or not 1 <= len(set(names)) == len(names) <= checkpoint.NAMES:
             raise ValueError("the names are not a list of different strings")
+        if len(config.frequencies) not in (0, len(names)) or not all(0 <= p <= 1 for p in config.frequencies):
+            raise ValueError("the frequencies are not one for each name")
         if not isinstance(config.facts, dict) or not isinstance(config.exclusive, bool):
             raise ValueError("facts")
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:

@@ -139,7 +139,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     exclusive = not bool((train.conditions < 0).any())
     torch.manual_seed(config.seed)
     height, width, channels = train.info["shape"][1:]
-    described = JudgeConfig(train.names, (channels, height, width), Classifier.CHANNELS, exclusive)
+    described = JudgeConfig(
+        train.names, (channels, height, width), Classifier.CHANNELS, exclusive, frequencies=train.frequencies
+    )
     network = place(described.network(), device)
     start = time.monotonic()
     try:
@@ -150,7 +152,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(f"out of memory with --batch-size {config.batch_size}: try half of it") from None
     made = Judge(network, described, str(config.path))
     logits, labels = made.extract(test.images, progress="the test split").logits, torch.from_numpy(np.array(test.conditions))
-    measured = scores(logits, labels, exclusive)
+    measured = scores(logits, labels, exclusive, described.thresholds)
     described.facts.update(
         {
             "data": config.data,

@@ -15,6 +15,8 @@ from ddpm_faces import judge
 from ddpm_faces.attributes import CELEBA, DIGITS
 from ddpm_faces.data import open_data
 from ddpm_faces.errors import UserError
+from ddpm_faces.evaluate import EvaluateConfig, find_judge
+from ddpm_faces.evaluation.control import obedience
 from ddpm_faces.judge import Judge, JudgeConfig, scores
 from ddpm_faces.models.classifier import Classifier
 from ddpm_faces.train_classifier import ClassifierConfig, augment, fit, main
@@ -76,6 +78,19 @@ def test_scores_of_a_case_worked_by_hand():
     assert one["accuracy"] == [0.5, 0.5], "of the two classes the larger logit counts, whatever its sign"
 
 
+def test_rare_attributes_are_judged_where_yes_and_no_are_as_likely():
+    config = JudgeConfig(("Bald", "Male"), (3, 8, 8), (8,), False, frequencies=(0.02, 0.5))
+    assert config.thresholds.tolist() == pytest.approx([math.log(0.02 / 0.98), 0])
+    logits, labels = torch.tensor([[-2.0, 1], [-5, 1]]), torch.tensor([[1, 1], [-1, -1]])
+    plain, fair = scores(logits, labels, False), scores(logits, labels, False, config.thresholds)
+    assert (
+        plain["balanced"] == [0.5, 0.5] and fair["balanced"] == [1, 0.5] and fair["accuracy"] == plain["accuracy"] == [0.5, 0.5]
+    )
+    assert obedience(logits, labels.float(), False, config.thresholds).balanced == [1, 0.5]
+    digits = JudgeConfig(DIGITS, (1, 8, 8), (8,), True)
+    assert digits.thresholds.tolist() == [0] * 10
+
+
 def test_augment_shifts_and_mirrors_and_keeps_every_picture():
     rng = torch.Generator().manual_seed(0)
     images = torch.arange(64.0).reshape(1, 1, 8, 8).repeat(200, 1, 1, 1)
@@ -111,6 +126,7 @@ def test_pictures_of_another_size_are_refused(toy_judge):
         {"channels": [10**6] * 40},
         {"channels": [12]},
         {"exclusive": "yes"},
+        {"frequencies": [0.5]},
         {"surprise": 1},
     ],
 )
@@ -142,6 +158,18 @@ def test_the_command_trains_measures_and_keeps_what_it_measured(tmp_path, capsys
     assert main([*argv, "--out", str(tmp_path / "other.safetensors"), "--lr", "7"]) == 2
     assert capsys.readouterr().err.count("\n") == 2
     assert not (tmp_path / "other.safetensors").exists()
+
+
+def test_shipped_classifiers_judge_the_shipped_models():
+    known = judge.shipped()
+    assert set(known) == {"celeba64", "mnist32"}
+    for name, path in known.items():
+        classifier, model = judge.load(name), judge.checkpoint.load(name)
+        assert classifier.config.image == model.image_shape and classifier.names == model.names
+        assert classifier.config.facts["licence"] and path.stat().st_size < 8e6
+    faces, digits = (judge.load(name).config.facts for name in ("celeba64", "mnist32"))
+    assert np.mean(faces["scores"]["accuracy"]) > np.mean(faces["scores"]["majority"]) and digits["recognised"] > 0.99
+    assert find_judge(EvaluateConfig(), judge.checkpoint.load("mnist32")).names == DIGITS
 
 
 def test_the_toy_names_are_celebas(toy_judge):

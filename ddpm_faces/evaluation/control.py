@@ -20,10 +20,11 @@ class Obedience(NamedTuple):
     no: list[int]
 
 
-def obedience(logits: Tensor, asked: Tensor, exclusive: bool) -> Obedience:
+def obedience(logits: Tensor, asked: Tensor, exclusive: bool, thresholds: Tensor | float = 0.0) -> Obedience:
     """logits (N, K) of the judge; asked (N, K), +1 and -1 where something was asked, 0 where not (one-hot for digits).
 
-    A digit's accuracy is how often it is recognised where it was asked. NaN for what was never asked, and in "balanced" for
+    thresholds: of the balanced accuracy, see `JudgeConfig.thresholds`; the accuracy is taken at 0, as on real pictures. A
+    digit's accuracy is how often it is recognised where it was asked. NaN for what was never asked, and in "balanced" for
     what was asked one way only.
     """
     if exclusive:
@@ -31,14 +32,14 @@ def obedience(logits: Tensor, asked: Tensor, exclusive: bool) -> Obedience:
         recognised = torch.nn.functional.one_hot(logits.argmax(dim=1), logits.shape[1]) * wanted
         counts = wanted.sum(dim=0)
         accuracy = recognised.sum(dim=0) / counts
-        balanced = scores(logits, asked, exclusive=True)["balanced"]
-        return Obedience(accuracy.tolist(), balanced, counts.int().tolist(), (len(asked) - counts).int().tolist())
-    right = (logits > 0) == (asked > 0)
+        fair = scores(logits, asked, exclusive=True)["balanced"]
+        return Obedience(accuracy.tolist(), fair, counts.int().tolist(), (len(asked) - counts).int().tolist())
     there, away = (asked > 0).double(), (asked < 0).double()
     yes, no = there.sum(dim=0), away.sum(dim=0)
-    rates = (right * there).sum(dim=0) / yes, (right * away).sum(dim=0) / no
-    accuracy = (right * (there + away)).sum(dim=0) / (yes + no)
-    return Obedience(accuracy.tolist(), ((rates[0] + rates[1]) / 2).tolist(), yes.int().tolist(), no.int().tolist())
+    accuracy = (((logits > 0) == (asked > 0)) * (there + away)).sum(dim=0) / (yes + no)
+    right = (logits > thresholds) == (asked > 0)
+    balanced = ((right * there).sum(dim=0) / yes + (right * away).sum(dim=0) / no) / 2
+    return Obedience(accuracy.tolist(), balanced.tolist(), yes.int().tolist(), no.int().tolist())
 
 
 def single_attributes(names: tuple[str, ...], attributes: Sequence[str], each: int) -> tuple[Tensor, list[int]]:

@@ -109,10 +109,10 @@ class Suite:
     def control(self) -> Part:
         """How often the judge sees what was asked: whole vectors of the test split, and single attributes alone."""
         asked = self.conditions(self.n)
-        exclusive = self.kind == "digits"
+        exclusive, thresholds = self.kind == "digits", self.judge.config.thresholds
         real = self.judge.extract(self.test.images, progress="the judge on real pictures").logits
-        own = scores(real, torch.from_numpy(np.array(self.test.conditions)), exclusive)
-        whole = obedience(self.judge.extract(self.samples(), progress="the judge").logits, asked, exclusive)
+        own = scores(real, torch.from_numpy(np.array(self.test.conditions)), exclusive, thresholds)
+        whole = obedience(self.judge.extract(self.samples(), progress="the judge").logits, asked, exclusive, thresholds)
         table = {
             name: {
                 "judge on real": own["balanced"][k],
@@ -127,9 +127,9 @@ class Suite:
         if not exclusive:
             vectors, seeds = single_attributes(self.names, self.names, self.each)
             alone = self.cache.draw(vectors, [self.seed + s for s in seeds], "attributes asked alone")
-            found = obedience(self.judge.extract(alone, progress="the judge").logits, vectors, exclusive)
+            found = obedience(self.judge.extract(alone, progress="the judge").logits, vectors, exclusive, thresholds)
             for k, row in enumerate(table.values()):
-                row |= {"alone": found.balanced[k], "accuracy alone": found.accuracy[k], "asked alone": 2 * self.each}
+                row |= {"alone": found.balanced[k], "asked alone": 2 * self.each}
         numbers: dict[str, Any] = {"table": table, "means": means(table, self.names)}
         if exclusive:
             numbers["recognised"] = sum(a * n for a, n in zip(whole.accuracy, whole.yes, strict=True) if n) / len(asked)
@@ -209,7 +209,9 @@ class Suite:
             pictures = self.samples(n, f"sweep: {label}", **changes)
             found = compare(self.extractor.extract(pictures), real, exclusive=False)
             if self.names:
-                obeyed = obedience(self.judge.extract(pictures).logits, self.conditions(n), self.kind == "digits")
+                obeyed = obedience(
+                    self.judge.extract(pictures).logits, self.conditions(n), self.kind == "digits", self.judge.config.thresholds
+                )
                 found["obedience"] = float(np.nanmean(obeyed.balanced))
             return {**own, **changes, **found}
 
