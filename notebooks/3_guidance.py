@@ -171,7 +171,7 @@ for s in scales:
     diversity[s] = float(different.sum() / (10 * EACH * (EACH - 1)))  # a picture is 0 from itself
     obedience[s] = float((self_judged(pictures) == wanted).float().mean())
     if referee is not None:
-        by_referee[s] = float((referee.look(pictures).logits.argmax(dim=1) == wanted).float().mean())
+        by_referee[s] = float((referee.extract(pictures).logits.argmax(dim=1) == wanted).float().mean())
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
 left.plot(scales, list(obedience.values()), "o-", label="obedience, in the model's own eyes")
