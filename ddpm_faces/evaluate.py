@@ -70,13 +70,14 @@ def find_judge(config: EvaluateConfig, model: checkpoint.DiffusionModel):
     if config.classifier is not None:
         found = judge.load(config.classifier, config.device)
     else:
-        fitting = [j for j in map(judge.load, judge.shipped()) if j.config.image == model.image_shape]
+        known = (judge.load(name, config.device) for name in judge.shipped())
+        fitting = [j for j in known if j.config.image == model.image_shape]
         if not fitting:
             raise UserError(
                 f"no shipped classifier is for pictures of shape {model.image_shape}: train one with "
                 "`python -m ddpm_faces.train_classifier` and give it as --classifier FILE"
             )
-        found = judge.load(fitting[0].source, config.device)
+        found = fitting[0]
     if found.config.image != model.image_shape:
         raise UserError(f"the classifier {found.source} is for pictures of shape {found.config.image}, not {model.image_shape}")
     if model.names and found.names != model.names:
@@ -95,8 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     judge = find_judge(config, model)
     size = 0 if data == "mnist" else model.image_shape[1]
     train, test = (open_data(data, config.data_root, split, crop, size) for split in ("train", "test"))
-    height, width, channels = test.info["shape"][1:]
-    if (model.names and test.names != model.names) or model.image_shape != (channels, height, width):
+    if (model.names and test.names != model.names) or model.image_shape != test.image_shape:
         raise UserError(f"{model.source} draws other pictures, or knows other names, than {data} has: give --data")
     if len(test) < LEAST:
         raise UserError(f"the test split has {len(test)} pictures: the statistics need at least {LEAST}")
@@ -105,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from ddpm_faces.evaluation import extractors
     from ddpm_faces.evaluation.report import markdown, protocol
-    from ddpm_faces.evaluation.samples import SampleCache, code_fingerprint
+    from ddpm_faces.evaluation.samples import SampleCache
     from ddpm_faces.evaluation.suite import Suite
 
     own = "digits" if judge.config.exclusive else "attributes"
@@ -113,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = {key: value for key, value in config.options(model).items() if key in FACTS}
     cache = SampleCache(model, folder / "samples", options, config.precision, config.batch_size)
     suite = Suite(cache, judge, extractor, train, test, config.n, config.seed, each=config.each, persons=config.persons)
-    weights = [cache.identity, code_fingerprint(), extractor.identity, extractors.fingerprint(judge.network)]
+    weights = [cache.identity, extractor.identity, extractors.fingerprint(judge.network)]
     about = {
         "model": short_name(model), "pictures": config.n, **options, "seed": config.seed, "precision": cache.precision,
         "each": config.each, "persons": config.persons, "extractor": extractor.name, "note": extractor.note,
@@ -130,14 +130,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if reason := cannot(part, model):
             report["left out"].append(reason)
             print(f"left out: {reason}")
-            continue
-        measure: Callable = getattr(suite, part)
-        found = measure(config.sweep_n) if part == "sweep" else measure()
-        report[part] = plain(found.numbers)
-        for name, picture in found.pictures.items():
-            images.save(picture, folder / name)
+        else:
+            measure: Callable = getattr(suite, part)
+            found = measure(config.sweep_n) if part == "sweep" else measure()
+            report[part] = plain(found.numbers)
+            for name, picture in found.pictures.items():
+                images.save(picture, folder / name)
         files.write(path, json.dumps(report, indent=1).encode())  # what is done is there if the rest fails
-    files.write(path, json.dumps(report, indent=1).encode())
     text = markdown(report)
     files.write(folder / "report.md", text.encode())
     print(text.partition("\n\n")[2])

@@ -24,6 +24,11 @@ def to_uint8(images: Tensor) -> np.ndarray:
     return np.ascontiguousarray(pixels.permute(0, 2, 3, 1).numpy())
 
 
+def to_tensor(pictures: np.ndarray) -> Tensor:
+    """(N, H, W, C) uint8, which may be a store's map -> (N, C, H, W) float32 in [-1, 1]."""
+    return torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
 def grid(
     images: Tensor, columns: int, *, top: Sequence[str] = (), left: Sequence[str] = (), title: str = "", zoom: int | None = None
 ) -> Image.Image:

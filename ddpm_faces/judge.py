@@ -17,6 +17,7 @@ from torch import Tensor
 from ddpm_faces import checkpoint, files
 from ddpm_faces.devices import find_device, place
 from ddpm_faces.errors import UserError
+from ddpm_faces.images import to_tensor
 from ddpm_faces.models.classifier import Classifier
 
 KEY = "ddpm_faces_classifier"
@@ -95,7 +96,7 @@ class Judge:
         logits, features = [], []
         for start in tqdm(range(0, len(pictures), BATCH), progress, unit=f"{BATCH} img", leave=False, disable=not progress):
             part = pictures[start : start + BATCH]
-            x = part if isinstance(part, Tensor) else torch.from_numpy(np.array(part)).permute(0, 3, 1, 2).float() / 127.5 - 1
+            x = part if isinstance(part, Tensor) else to_tensor(part)
             summary = self.network.features(x.to(self.device, memory_format=torch.channels_last))[-1]
             logits.append(self.network.logits(summary).cpu())
             features.append(summary.cpu())
@@ -104,23 +105,28 @@ class Judge:
         return Extracted(torch.cat(logits), torch.cat(features))
 
 
+def balanced_accuracy(said: Tensor, yes: Tensor, no: Tensor) -> Tensor:
+    """The mean of sensitivity and specificity (Brodersen et al. 2010) by class, (K,); said, yes and no are (N, K) booleans.
+
+    NaN where there is no yes, or no no. What is neither does not count.
+    """
+    sensitivity = (said & yes).sum(dim=0).double() / yes.sum(dim=0)
+    specificity = (~said & no).sum(dim=0).double() / no.sum(dim=0)
+    return (sensitivity + specificity) / 2
+
+
 def scores(logits: Tensor, labels: Tensor, exclusive: bool, thresholds: Tensor | float = 0.0) -> dict[str, list[float]]:
     """How right logits (N, K) are, for each class, where labels (N, K) are -1 and +1, or one-hot.
 
-    "accuracy"; "balanced", the mean of sensitivity and specificity (Brodersen et al. 2010), where a yes begins at
-    `thresholds` (`JudgeConfig.thresholds`), NaN where all or none of the labels say yes; "majority", the accuracy of always
-    giving the more frequent answer; "present", the share of yes.
+    "accuracy"; "balanced", see `balanced_accuracy`, where a yes begins at `thresholds` (`JudgeConfig.thresholds`); "majority",
+    the accuracy of always giving the more frequent answer; "present", the share of yes.
     """
     truth = labels > 0
     said = torch.nn.functional.one_hot(logits.argmax(dim=1), logits.shape[1]).bool() if exclusive else logits > 0
-    right = (said == truth).double()
-    fair = right if exclusive else ((logits > thresholds) == truth).double()
-    yes, no = truth.double(), (~truth).double()
-    sensitivity, specificity = ((fair * some).sum(dim=0) / some.sum(dim=0) for some in (yes, no))
-    present = yes.mean(dim=0)
+    present = truth.double().mean(dim=0)
     return {
-        "accuracy": right.mean(dim=0).tolist(),
-        "balanced": ((sensitivity + specificity) / 2).tolist(),
+        "accuracy": (said == truth).double().mean(dim=0).tolist(),
+        "balanced": balanced_accuracy(said if exclusive else logits > thresholds, truth, ~truth).tolist(),
         "majority": torch.maximum(present, 1 - present).tolist(),
         "present": present.tolist(),
     }

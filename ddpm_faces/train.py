@@ -130,7 +130,6 @@ def refuse_a_second_run(folder: Path) -> None:
 
 def new_model_config(config: TrainConfig, store) -> checkpoint.Config:
     """The checkpoint's description of a model for this data."""
-    height, width, channels = store.info["shape"][1:]
     facts = {"data": config.data, "preset": config.preset, "licence": LICENCES[config.data], "guidance": config.guidance}
     facts["weighting"] = config.weighting
     if config.data == "celeba":
@@ -139,7 +138,7 @@ def new_model_config(config: TrainConfig, store) -> checkpoint.Config:
     return checkpoint.Config(
         names=names,
         frequencies=store.frequencies if names else (),
-        image=(channels, height, width),
+        image=store.image_shape,
         embedding=config.embedding,
         unet=dict(PRESETS.get(config.preset, {})),
         architecture="report" if config.preset == "report" else "unet",
@@ -218,11 +217,10 @@ def start(config: TrainConfig, accelerator, store, total: int) -> tuple[TrainSta
         network = model_config.network(store, mirror=config.flip)
         return TrainState.new(network, config, accelerator, total), model_config, None
     tensors, model_config, progress = runs.latest_state(config.folder)
-    height, width, channels = store.info["shape"][1:]
-    if model_config.image != (channels, height, width) or model_config.names not in ((), store.names):
+    if model_config.image != store.image_shape or model_config.names not in ((), store.names):
         raise UserError(
             f"{config.folder} is a run on pictures of {model_config.image[1:]} with {len(model_config.names)} conditions; "
-            f"{config.data_root} gives {(height, width)} with {len(store.names)}: start a new run"
+            f"{config.data_root} gives {store.image_shape[1:]} with {len(store.names)}: start a new run"
         )
     if progress["data"] != describe_data(store):
         raise UserError(f"{config.data_root} does not hold the pictures that {config.folder} was trained on: start a new run")

@@ -138,10 +138,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     train, test = (open_data(config.data, config.data_root, split, config.crop) for split in ("train", "test"))
     exclusive = not bool((train.conditions < 0).any())
     torch.manual_seed(config.seed)
-    height, width, channels = train.info["shape"][1:]
-    described = JudgeConfig(
-        train.names, (channels, height, width), Classifier.CHANNELS, exclusive, frequencies=train.frequencies
-    )
+    described = JudgeConfig(train.names, train.image_shape, Classifier.CHANNELS, exclusive, frequencies=train.frequencies)
     network = place(described.network(), device)
     start = time.monotonic()
     try:

@@ -20,9 +20,10 @@ from ddpm_faces.evaluation import extractors
 from ddpm_faces.evaluation.control import obedience
 from ddpm_faces.evaluation.memorisation import Distances, nearest, pixel_parts, pixels
 from ddpm_faces.evaluation.reference import blurred, extract_from_store
-from ddpm_faces.evaluation.samples import SampleCache, to_tensor
+from ddpm_faces.evaluation.samples import SampleCache
 from ddpm_faces.evaluation.strips import perceptual_distance
 from ddpm_faces.evaluation.suite import choose
+from ddpm_faces.images import to_tensor
 from ddpm_faces.judge import Judge, JudgeConfig
 
 FAST = ["--n", "64", "--sweep-n", "64", "--each", "2", "--persons", "2", "--steps", "2", "--device", "cpu"]

@@ -56,6 +56,12 @@ class Store:
         return len(self.images)
 
     @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of a picture."""
+        height, width, channels = self.images.shape[1:]
+        return channels, height, width
+
+    @property
     def frequencies(self) -> tuple[float, ...]:
         """How often each condition is present, to 4 digits; () for one-hot ones, which only ever say what is there."""
         absent = bool((self.conditions < 0).any())

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ddpm_faces.judge import scores
+from ddpm_faces.judge import balanced_accuracy
 
 
 class Obedience(NamedTuple):
@@ -27,19 +27,16 @@ def obedience(logits: Tensor, asked: Tensor, exclusive: bool, thresholds: Tensor
     digit's accuracy is how often it is recognised where it was asked. NaN for what was never asked, and in "balanced" for
     what was asked one way only.
     """
+    yes, no = asked > 0, asked <= 0 if exclusive else asked < 0
+    counts = yes.sum(dim=0), no.sum(dim=0)
     if exclusive:
-        wanted = asked.gt(0).double()
-        recognised = torch.nn.functional.one_hot(logits.argmax(dim=1), logits.shape[1]) * wanted
-        counts = wanted.sum(dim=0)
-        accuracy = recognised.sum(dim=0) / counts
-        fair = scores(logits, asked, exclusive=True)["balanced"]
-        return Obedience(accuracy.tolist(), fair, counts.int().tolist(), (len(asked) - counts).int().tolist())
-    there, away = (asked > 0).double(), (asked < 0).double()
-    yes, no = there.sum(dim=0), away.sum(dim=0)
-    accuracy = (((logits > 0) == (asked > 0)) * (there + away)).sum(dim=0) / (yes + no)
-    right = (logits > thresholds) == (asked > 0)
-    balanced = ((right * there).sum(dim=0) / yes + (right * away).sum(dim=0) / no) / 2
-    return Obedience(accuracy.tolist(), balanced.tolist(), yes.int().tolist(), no.int().tolist())
+        said = torch.nn.functional.one_hot(logits.argmax(dim=1), logits.shape[1]).bool()
+        accuracy = (said & yes).sum(dim=0).double() / counts[0]
+    else:
+        said = logits > thresholds
+        accuracy = (((logits > 0) == yes) & (yes | no)).sum(dim=0).double() / (counts[0] + counts[1])
+    balanced = balanced_accuracy(said, yes, no)
+    return Obedience(accuracy.tolist(), balanced.tolist(), counts[0].tolist(), counts[1].tolist())
 
 
 def single_attributes(names: tuple[str, ...], attributes: Sequence[str], each: int) -> tuple[Tensor, list[int]]:

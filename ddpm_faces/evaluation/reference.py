@@ -12,8 +12,7 @@ from ddpm_faces import files
 from ddpm_faces.data.store import Store, cache_root, spread
 from ddpm_faces.errors import UserError
 from ddpm_faces.evaluation.extractors import Extractor
-from ddpm_faces.evaluation.samples import to_tensor
-from ddpm_faces.images import to_uint8
+from ddpm_faces.images import to_tensor, to_uint8
 from ddpm_faces.judge import Extracted
 
 BLUR = 1 / 32  # deviation of the blur, in sides of a picture: 2 pixels of 64

@@ -47,19 +47,17 @@ def markdown(report: dict[str, Any]) -> str:
     lines = [f"# {about['model']}, measured", "", protocol(about) + ".", "", f"`{about['extractor']}` is {about['note']}.", ""]
     lines += [f"Classifier: {about['classifier']}. Command: `{' '.join(about['command'])}`, {about['date']}.", ""]
     if quality := report.get("quality"):
-        lines += ["## Quality", "", *table(quality["rows"]), ""]
         lines += [
+            "## Quality", "", *table(quality["rows"]), "",
             f"Against {quality['reference pictures']} real pictures of the test split, through the same crop. FID is biased "
-        ]
-        lines[-1] += (
-            f"upwards where pictures are few beside its {quality['features']} features: compare it at equal counts only."
-        )
-        lines += ["The classifier was fitted to training pictures, which makes the floor a little higher than it would be."] * (
-            about["extractor"] != "inception"
-        )
-        lines += [f"The model is {quality['share of the way']:.0%} of the way from the floor to blurred pictures, by FID. "]
-        lines[-1] += f"Colour, mean less that of the test split: {quality['tint']}."
-        lines += ["", "![](samples.png)", ""]
+            f"upwards where pictures are few beside its {quality['features']} features: compare it at equal counts only.",
+        ]  # fmt: skip
+        if about["extractor"] != "inception":
+            lines += ["The classifier was fitted to training pictures, which makes the floor a little higher than it would be."]
+        lines += [
+            f"The model is {quality['share of the way']:.0%} of the way from the floor to blurred pictures, by FID. Colour, "
+            f"mean less that of the test split: {quality['tint']}.", "", "![](samples.png)", "",
+        ]  # fmt: skip
     if control := report.get("control"):
         lines += ["## Control", "", "Balanced accuracy, as the classifier sees it; 0.5 is chance.", ""]
         lines += [f"All: {sentence(control['means'])}."]

@@ -39,8 +39,8 @@ class SampleCache:
         self.model, self.folder, self.options, self.batch_size = model, folder, options, batch_size
         self.precision = find_precision(precision, model.device)
         described = {key: value for key, value in asdict(model.config).items() if key != "facts"}
-        digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode() + fingerprint(model.network).encode())
-        self.identity = digest.hexdigest()[:12]
+        facts = [described, fingerprint(model.network), code_fingerprint()]
+        self.identity = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 
     def draw(self, conditions: Tensor, seeds: list[int], what: str, **changes) -> np.ndarray:
         """Pictures (N, H, W, C) uint8 for conditions (N, K); those that were drawn before are read.
@@ -50,7 +50,7 @@ class SampleCache:
         from tqdm import tqdm
 
         options = self.options | changes
-        facts = json.dumps([self.identity, code_fingerprint(), self.precision, options, seeds], sort_keys=True).encode()
+        facts = json.dumps([self.identity, self.precision, options, seeds], sort_keys=True).encode()
         folder = self.folder / hashlib.sha256(facts + conditions.numpy().tobytes()).hexdigest()[:16]
         height, width, channels = *self.model.image_shape[1:], self.model.image_shape[0]
         pictures = np.empty((len(seeds), height, width, channels), dtype=np.uint8)
@@ -82,8 +82,3 @@ class SampleCache:
                     files.write(folder / f"{rows.start:06d}.npy", content.getvalue())
                 bar.update(len(x))
         return pictures
-
-
-def to_tensor(pictures: np.ndarray) -> Tensor:
-    """(N, H, W, C) uint8 -> (N, C, H, W) float32 in [-1, 1]."""
-    return torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -20,8 +20,9 @@ from ddpm_faces.evaluation.extractors import Extractor
 from ddpm_faces.evaluation.memorisation import PART, Distances, Nearest, nearest, pixel_parts, pixels
 from ddpm_faces.evaluation.metrics import compare
 from ddpm_faces.evaluation.reference import blurred, extract_from_store, noise
-from ddpm_faces.evaluation.samples import SampleCache, to_tensor
+from ddpm_faces.evaluation.samples import SampleCache
 from ddpm_faces.evaluation.strips import score_strips
+from ddpm_faces.images import to_tensor
 from ddpm_faces.judge import Judge, scores
 
 # The attributes that are easiest to see in a small picture, in the data's own names.
@@ -168,7 +169,7 @@ class Suite:
 
     def memorisation(self) -> Part:
         """The nearest training pictures (and, of faces, mirror images) of the samples and of the test split."""
-        generated, mirror = self.samples(), self.test.info["shape"][-1] == 3  # digits, which are grey, have no mirror images
+        generated, mirror = self.samples(), self.test.image_shape[0] == 3  # digits, which are grey, have no mirror images
         held_out = self.test.images[spread(len(self.test), self.n)]
         features = [*self.judge.extract(self.train.images, progress="the judge on training pictures").features.split(PART)]
         if mirror:
