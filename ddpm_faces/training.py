@@ -41,7 +41,7 @@ class Recipe:
     clip: float = arg(1.0, "largest norm of the gradient; 0 for no limit")
     ema: float = arg(0.999, "decay of the averaged weights, smaller during the first steps")
     p_null: float = arg(0.1, "probability that a whole condition is hidden, for guidance")
-    p_each: float = arg(0.5, "probability that single attributes are hidden, at a rate drawn for each picture")
+    p_each: float = arg(0.7, "probability that single attributes are hidden, in some pictures few, in others all but one")
     weighting: str = arg(
         "unit", "how much each noise level counts: unit, snr+1 or uniform (the DDPM paper's)", choices=WEIGHTINGS
     )

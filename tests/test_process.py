@@ -56,10 +56,13 @@ def test_every_step_is_trained_and_conditions_are_hidden_as_often_as_said():
     assert set(draws.t.tolist()) == set(range(100)), "the first and the last step too"
     shown = draws.keep.mean(dim=1)
     assert set(draws.keep.unique().tolist()) == {0, 1}
-    # wholly hidden: 10%, and what is left of the 45% hidden one by one at a rate r: the integral of r^40 is 1/41
-    assert float((shown == 0).float().mean()) == pytest.approx(0.1 + 0.45 / 41, abs=0.006)
-    assert float((shown == 1).float().mean()) == pytest.approx(0.45 + 0.45 / 41, abs=0.01)
-    assert float(draws.keep.mean()) == pytest.approx(0.9 * (0.5 + 0.5 * 0.5), abs=0.01)
+    # wholly hidden: 10%, and what chance leaves of the 45% hidden one by one, of which each shows a share of 40^-u
+    share = 40.0 ** -(torch.arange(1000, dtype=torch.float64) + 0.5).div(1000)
+    single = 40 * share * (1 - share) ** 39
+    assert float((shown == 0).float().mean()) == pytest.approx(0.1 + 0.45 * float(((1 - share) ** 40).mean()), abs=0.006)
+    assert float((shown == 1).float().mean()) == pytest.approx(0.45 + 0.45 * float((share**40).mean()), abs=0.01)
+    assert float((draws.keep.sum(dim=1) == 1).float().mean()) == pytest.approx(0.45 * float(single.mean()), abs=0.004)
+    assert float(draws.keep.mean()) == pytest.approx(0.9 * (0.5 + 0.5 * float(share.mean())), abs=0.01)
 
 
 def test_loss_is_the_error_of_the_noise_and_hides_what_is_hidden():

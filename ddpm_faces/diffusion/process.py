@@ -81,16 +81,17 @@ def draw(shape: torch.Size, conditions: int, schedule: Schedule, p_null: float, 
     """Draw a step's randomness on the generator's device.
 
     p_null: probability that a whole condition vector is hidden (Ho & Salimans 2022, algorithm 1). p_each: probability that
-    an image has single entries hidden, each image at a rate of its own, uniform over [0, 1], so that vectors that say
-    little are as familiar as vectors that say all.
+    an image has single entries hidden. Each such image shows a share of its own, K^-u with u uniform over [0, 1]: one or
+    two of 40 entries as often as twenty to all. With a uniform share a single one, which is what people ask for, would be
+    shown by one image in K only.
     """
     batch, device = shape[0], rng.device
     t = torch.randint(0, schedule.steps, (batch,), generator=rng, device=device)
     eps = torch.randn(shape, generator=rng, device=device)
     chance = torch.rand((batch, 3 + conditions), generator=rng, device=device)
     shown = chance[:, :1] >= p_null
-    rate = torch.where(chance[:, 1:2] < p_each, chance[:, 2:3], 0.0)  # (B, 1)
-    return Draws(t, eps, (shown & (chance[:, 3:] >= rate)).float())
+    share = torch.where(chance[:, 1:2] < p_each, max(conditions, 1) ** -chance[:, 2:3], 1.0)  # (B, 1)
+    return Draws(t, eps, (shown & (chance[:, 3:] < share)).float())
 
 
 def loss(model, x0: Tensor, c: Tensor, draws: Draws, schedule: Schedule, weights: Tensor | float = 1.0) -> Tensor:
