@@ -103,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if judge.config.facts.get("crop", crop) != crop:
         raise UserError(f"the classifier {judge.source} was trained with the crop {judge.config.facts['crop']}, not {crop}")
 
-    from ddpm_faces.evaluation import extractors
+    from ddpm_faces.evaluation import detector, extractors
     from ddpm_faces.evaluation.report import markdown, protocol
     from ddpm_faces.evaluation.samples import SampleCache
     from ddpm_faces.evaluation.suite import Suite
@@ -126,6 +126,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(protocol(about))
     path = folder / "report.json"
     report: dict = {**earlier(path, about), "about": about, "left out": []}
+    if "quality" in config.only and model.image_shape[0] == 3 and not detector.available():
+        report["left out"].append(detector.MISSING)
     for part in config.only:
         if reason := cannot(part, model):
             report["left out"].append(reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,7 @@ def test_the_whole_report(toy_model, face_judge, tmp_path, capsys):
     rows = report["quality"]["rows"]
     assert next(iter(rows)) == "the model" and all({"FID", "KID", "precision", "recall"} <= set(row) for row in rows.values())
     assert rows["real training pictures (the floor)"]["FID"] < rows["noise (the ceiling)"]["FID"]
+    assert rows["noise (the ceiling)"]["faces found"] == 0 and "frontal detector" in (tmp_path / "report.md").read_text()
     control = report["control"]["table"]
     assert set(control) == set(CELEBA) and control["Bald"]["asked alone"] == 4
     assert control["Bald"]["asked yes"] + control["Bald"]["asked no"] == 64
@@ -84,7 +86,7 @@ def test_digits_have_a_score_of_their_own(tmp_path, capsys):
     assert set(report["control"]["table"]) == set(DIGITS) and "0 to 3" in report["strips"]["table"]
 
 
-def test_unconditional_models_are_measured_but_not_asked(tmp_path, face_judge, capsys):
+def test_unconditional_models_are_measured_but_not_asked(tmp_path, face_judge, capsys, monkeypatch):
     model = checkpoint.save(tmp_path / "plain.safetensors", random_model((), (3, 16, 16), data="toy"))
     argv = ["--model", str(model), "--classifier", str(face_judge), "--out", str(tmp_path / "out"), *FAST]
     assert main([*argv, "--only", "quality,control,sweep"]) == 0
@@ -95,8 +97,11 @@ def test_unconditional_models_are_measured_but_not_asked(tmp_path, face_judge, c
     assert main([*argv, "--only", "memorisation"]) == 0
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["sweep"]["by steps"] == points and "memorisation" in report, "the parts that were there stay"
+    monkeypatch.setitem(sys.modules, "dlib", None)  # as if it were not installed
     assert main([*argv, "--only", "quality", "--seed", "7"]) == 0
-    assert "memorisation" not in json.loads((tmp_path / "out" / "report.json").read_text()), "but not those made otherwise"
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert "memorisation" not in report, "but not those made otherwise"
+    assert "pip install dlib-bin" in report["left out"][0] and "faces found" not in report["quality"]["rows"]["the model"]
 
 
 @pytest.mark.parametrize(

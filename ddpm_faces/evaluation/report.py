@@ -54,6 +54,8 @@ def markdown(report: dict[str, Any]) -> str:
         ]  # fmt: skip
         if about["extractor"] != "inception":
             lines += ["The classifier was fitted to training pictures, which makes the floor a little higher than it would be."]
+        if any("faces found" in row for row in quality["rows"].values()):
+            lines += ["Faces found: the share of pictures in which dlib's frontal detector finds a face."]
         lines += [
             f"The model is {quality['share of the way']:.0%} of the way from the floor to blurred pictures, by FID. Colour, "
             f"mean less that of the test split: {quality['tint']}.", "", "![](samples.png)", "",

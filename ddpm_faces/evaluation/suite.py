@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ddpm_faces import images
 from ddpm_faces.data.store import Store, spread
-from ddpm_faces.evaluation import plots
+from ddpm_faces.evaluation import detector, plots
 from ddpm_faces.evaluation.control import obedience, single_attributes
 from ddpm_faces.evaluation.extractors import Extractor
 from ddpm_faces.evaluation.memorisation import PART, Distances, Nearest, nearest, pixel_parts, pixels
@@ -31,6 +31,7 @@ EASY = (
     *("Mouth_Slightly_Open", "Goatee", "Gray_Hair"),
 )
 MODEL, FLOOR, BLURRED = "the model", "real training pictures (the floor)", "the same, blurred"
+NOISE, FACES = "noise (the ceiling)", "faces found"
 PAIRS = 64  # samples shown beside their nearest training pictures
 SCALES, STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0), (5, 10, 15, 25)
 
@@ -86,15 +87,19 @@ class Suite:
         generated = self.samples()
         generated = generated[spread(len(generated), count)]
         trained_on = self.train.images[spread(len(self.train), count)]
+        pictures = {MODEL: generated, FLOOR: trained_on, BLURRED: blurred(trained_on), NOISE: noise(trained_on)}
         real = extract_from_store(self.extractor, self.test, self.reference, "the test split")
         rows = {
             MODEL: self.extractor.extract(generated, "the model's pictures"),
             FLOOR: extract_from_store(self.extractor, self.train, count, "training pictures"),
-            BLURRED: self.extractor.extract(blurred(trained_on), "blurred pictures"),
-            "noise (the ceiling)": self.extractor.extract(noise(trained_on), "noise"),
+            BLURRED: self.extractor.extract(pictures[BLURRED], "blurred pictures"),
+            NOISE: self.extractor.extract(pictures[NOISE], "noise"),
         }
         multiclass = self.extractor.name != "attributes"
         table = {label: {"pictures": len(o.features)} | compare(o, real, multiclass) for label, o in rows.items()}
+        if self.test.image_shape[0] == 3 and detector.available():
+            for label, row in table.items():
+                row[FACES] = detector.share_with_face(pictures[label])
         tint = (generated.mean(axis=(0, 1, 2)) - self.test.images.mean(axis=(0, 1, 2))) / 127.5
         fid = {label: row["FID"] for label, row in table.items()}
         numbers = {
