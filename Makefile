@@ -81,6 +81,9 @@ bench: .venv/bench  ## speed and memory beside the report's recipe and a peer, a
 bench-quick: .venv/bench  ## the same, rougher, in under two minutes
 	$(PY) -m benchmarks --quick $(ARGS)
 
+bench-ablation: .venv/ready  ## what each choice of celeba64 is worth, an hour or two: make bench-ablation DATA_ROOT=...
+	$(PY) -m benchmarks.ablation $(ROOT) $(ARGS)
+
 bench-learning: .venv/ready  ## what is learned from 20,000 faces, beside the report's network: make bench-learning DATA_ROOT=~/data
 	$(PY) -m benchmarks.learning $(ROOT) $(ARGS)
 
@@ -93,4 +96,4 @@ clean:  ## remove what the commands made: out/ and caches; runs/ and .venv stay
 	rm -rf out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 .PHONY: help setup demo train-celeba train-mnist train-toy sample interpolate evaluate train-classifier table1 gallery notebooks \
-	course test test-slow bench bench-quick bench-learning lint clean
+	course test test-slow bench bench-quick bench-learning bench-ablation lint clean

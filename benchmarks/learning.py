@@ -19,27 +19,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save as to_bytes
 from torch import nn
-from tqdm import tqdm
 
+from benchmarks import trials
 from benchmarks.machine import machine
+from benchmarks.trials import held_out_error, trial
 from ddpm_faces import cli, files
 from ddpm_faces.checkpoint import Config
 from ddpm_faces.cli import arg
 from ddpm_faces.data import open_data
 from ddpm_faces.data.store import Store
-from ddpm_faces.devices import autocast
-from ddpm_faces.diffusion.process import add_noise
-from ddpm_faces.diffusion.schedule import Schedule
 from ddpm_faces.errors import UserError
 from ddpm_faces.models.report import ReportUNet
 from ddpm_faces.models.unet import PRESETS
-from ddpm_faces.processes import make_accelerator
-from ddpm_faces.training import Recipe, Saved, TrainState, train
+from ddpm_faces.training import Recipe, TrainState
 
-LEVELS = tuple(range(50, 1000, 100))  # of noise, at which the error is taken
 RATES = (5e-4, 1e-3, 2e-3)
 CONTENDERS = ("ours", "report")
 
@@ -66,59 +60,18 @@ def contender(name: str, store: Store, batch_size: int, lr: float) -> tuple[nn.M
     return config.network(store), common
 
 
-@torch.no_grad()
-def held_out_error(network: nn.Module, store: Store, count: int, precision: str) -> list[float]:
-    """Mean squared error of the predicted noise at each of LEVELS, over the first `count` faces with fixed noise."""
-    schedule, errors = Schedule(), []
-    for level in LEVELS:
-        rng, total = torch.Generator().manual_seed(level), 0.0
-        for part in np.array_split(np.arange(count), max(1, count // 50)):
-            images, c = store.batch(part)
-            x0 = images.float() / 127.5 - 1
-            eps = torch.randn(x0.shape, generator=rng)
-            t = torch.full((len(part),), level)
-            with autocast(x0.device, precision):
-                predicted = network(add_noise(x0, eps, t, schedule), t, c).float()
-            total += float((predicted - eps).square().mean()) * len(part)
-        errors.append(total / count)
-    return errors
-
-
 def learn(name: str, lr: float, images: int, marks: Sequence[int], config: LearningConfig, stores: tuple[Store, Store]) -> dict:
-    """Train a fresh network on so many faces; {faces seen: {"raw": errors, "averaged": errors}} at each of `marks`.
-
-    An interrupted call leaves unfinished-*.safetensors in config.out, with which the next one goes on.
-    """
+    """Train a fresh network on so many faces; {faces seen: {"raw": errors, "averaged": errors}} at each of `marks`."""
     faces, held_out = stores
-    accelerator = make_accelerator("cpu", "auto", config.out)
     network, recipe = contender(name, faces, config.batch_size, lr)
-    steps = images // config.batch_size
-    unfinished = config.out / f"unfinished-{name}-{lr:g}-{images}.safetensors"
-    saved, result = load_unfinished(unfinished) if unfinished.exists() else (None, {})
-    state = TrainState.new(network, recipe, accelerator, steps, saved)
-    at = {mark // config.batch_size: mark for mark in marks}
-    todo = train(state, faces, Schedule(), steps)
-    for record in tqdm(todo, f"{name}, {lr:g}", steps, initial=state.step, unit="step", leave=False):
-        if record.step in at:
-            weights = {"raw": state.network, "averaged": state.ema.module}
-            result[str(at[record.step])] = {
-                which: held_out_error(net, held_out, config.held_out, accelerator.mixed_precision)
-                for which, net in weights.items()
-            }
-        if record.step in at or record.step % 50 == 0:
-            tensors, numbers = state.save()
-            facts = {"numbers": json.dumps(numbers), "result": json.dumps(result)}
-            files.write(unfinished, to_bytes({name: t.contiguous() for name, t in tensors.items()}, facts))
-    unfinished.unlink(missing_ok=True)
-    return result
 
+    def measure(state: TrainState) -> dict[str, list[float]]:
+        weights, precision = {"raw": state.network, "averaged": state.ema.module}, state.accelerator.mixed_precision
+        return {which: held_out_error(net, held_out, config.held_out, precision) for which, net in weights.items()}
 
-def load_unfinished(path: Path) -> tuple[Saved, dict]:
-    """The state of an interrupted `learn`, and what it had measured."""
-    with safe_open(path, "pt") as file:
-        facts = file.metadata()
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
-    return Saved(tensors, json.loads(facts["numbers"])), json.loads(facts["result"])
+    batch, unfinished = config.batch_size, config.out / f"unfinished-{name}-{lr:g}-{images}.safetensors"
+    found = trial(unfinished, network, recipe, images // batch, faces, [mark // batch for mark in marks], measure)
+    return {str(step * batch): errors for step, errors in found.items()}
 
 
 def lowest(marks: dict) -> float:
@@ -139,7 +92,7 @@ def table(results: dict) -> str:
         raw, averaged = (np.mean(runs["report"][mark][which]) for which in ("raw", "averaged"))
         lines.append(f"| {int(mark):,} | {ours:.4f} | {raw:.4f} | {averaged:.4f} | {ours / min(raw, averaged):.2f} |")
     last = max(runs["ours"], key=int)
-    lines += ["", "| at the end, step | " + " | ".join(map(str, LEVELS)) + " |", "|---" * (len(LEVELS) + 1) + "|"]
+    lines += ["", "| at the end, step | " + " | ".join(map(str, trials.LEVELS)) + " |", "|---" * (len(trials.LEVELS) + 1) + "|"]
     for label, name, which in (("ours", "ours", "averaged"), *(("the report's", "report", w) for w in ("raw", "averaged"))):
         lines.append(f"| {label} ({which}) | " + " | ".join(f"{e:.4f}" for e in runs[name][last][which]) + " |")
     rates = ", ".join(f"{name} {results[f'{name}, final']['lr']:g}" for name in CONTENDERS)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.autograd import DeviceType
 
-from benchmarks import data, learning, roofline, sampling, training
+from benchmarks import ablation, data, learning, roofline, sampling, training, trials
 from benchmarks.workers import Worker
 from ddpm_faces.data import open_data
 from ddpm_faces.models.report import ReportUNet
@@ -46,7 +46,7 @@ def test_our_network_is_no_smaller_than_the_reports():
 def test_learning_compares_on_equal_faces_and_goes_on_where_it_was(celeba, tmp_path, capsys, monkeypatch):
     flags = ["--data-root", str(celeba), "--out", str(tmp_path), "--images", "8", "--trial-images", "4"]
     flags += ["--held-out", "2", "--batch-size", "4"]
-    monkeypatch.setattr(learning, "LEVELS", (100, 900))
+    monkeypatch.setattr(trials, "LEVELS", (100, 900))
     assert learning.main(flags) == 0
     first = capsys.readouterr().out
     assert "| 8 |" in first and "Learning rates chosen" in first and (tmp_path / "learning.png").exists()
@@ -59,7 +59,7 @@ def test_learning_compares_on_equal_faces_and_goes_on_where_it_was(celeba, tmp_p
 
 @pytest.mark.parametrize("name", learning.CONTENDERS)
 def test_an_interrupted_comparison_goes_on(celeba, tmp_path, monkeypatch, name):
-    monkeypatch.setattr(learning, "LEVELS", (900,))
+    monkeypatch.setattr(trials, "LEVELS", (900,))
     stores = open_data("celeba", celeba), open_data("celeba", celeba)
     marks = (4, 8, 12)
 
@@ -81,6 +81,28 @@ def test_an_interrupted_comparison_goes_on(celeba, tmp_path, monkeypatch, name):
         learn("parts")
     assert learn("parts") == whole and len(calls) == 7, "the last mark alone was measured again"
     assert not list((tmp_path / "parts").iterdir())
+
+
+def test_ablation_compares_at_equal_time_and_goes_on_where_it_was(celeba, tmp_path, capsys, monkeypatch):
+    chosen = ["conditions as channels only, not in the time embedding", "two blocks a level"]
+    flags = ["--data-root", str(celeba), "--out", str(tmp_path), "--images", "16", "--batch-size", "4", "--held-out", "2"]
+    flags += [word for name in chosen for word in ("--only", name)]
+    monkeypatch.setattr(trials, "LEVELS", (100, 900))
+    variants = {name: ablation.VARIANTS[name] for name in (ablation.PRESET, *chosen)}
+    monkeypatch.setattr(ablation, "VARIANTS", variants)
+    config = ablation.AblationConfig(out=tmp_path, batch_size=2)
+    measured = ablation.speeds(open_data("celeba", celeba), config, rounds=1)
+    assert measured["{}"] == 1 and measured['{"blocks": 2}'] > 1
+    monkeypatch.setattr(ablation, "speeds", lambda *_: {"{}": 1, '{"blocks": 2}': 2})
+    assert ablation.main(flags) == 0
+    first = capsys.readouterr().out
+    rows = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert list(rows) == [ablation.PRESET, *chosen] and not list(tmp_path.glob("unfinished*"))
+    assert [row["images"] for row in rows.values()] == [16, 16, 8], "what takes twice as long sees half as much"
+    assert all(0.5 < row["error"] < 2 for row in rows.values()) and first.count("two blocks a level") == 2
+    monkeypatch.setattr(ablation, "trial", lambda *_: pytest.fail("it was tried already"))
+    assert ablation.main(flags) == 0 and capsys.readouterr().out.split("\nchip")[0] in first, "only the table again"
+    assert ablation.main([*flags, "--only", "three blocks"]) == 2 and "no variant 'three blocks'" in capsys.readouterr().err
 
 
 class OneConvolution(torch.nn.Module):

@@ -1,0 +1,202 @@
+"""`python -m benchmarks.ablation --data-root FOLDER`: what each choice of the `celeba64` preset is worth.
+
+One choice at a time is changed, and each variant is trained on the same faces in the same order; networks that are faster or
+slower than the preset's see more faces or fewer, for the same time. Then the noise is predicted on held-out faces. All errors
+are shares of what the best linear guess leaves (models/gaussian.py), averaged over steps of noise, so that each counts alike.
+
+Some minutes a variant on two cores, an hour or two in all. What is done is kept in --out, and a second call goes on from there.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmarks import trials
+from benchmarks.machine import machine
+from benchmarks.trials import held_out_error, trial
+from ddpm_faces import cli, files
+from ddpm_faces.checkpoint import Config
+from ddpm_faces.cli import arg
+from ddpm_faces.data import open_data
+from ddpm_faces.data.store import Store
+from ddpm_faces.diffusion.process import mix
+from ddpm_faces.diffusion.schedule import Schedule
+from ddpm_faces.errors import UserError
+from ddpm_faces.evaluation.suite import EASY
+from ddpm_faces.models.unet import PRESETS
+from ddpm_faces.processes import make_accelerator
+from ddpm_faces.training import Recipe, TrainState, train
+
+NOISY = 500  # the step from which a condition has something to decide
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What differs from the preset. modulate: whether conditions reach the time embedding too."""
+
+    unet: dict = field(default_factory=dict)
+    embedding: int = 32
+    recipe: dict = field(default_factory=dict)
+    modulate: bool = True
+
+
+PRESET = "the preset"
+VARIANTS: dict[str, Variant] = {
+    PRESET: Variant(),
+    "embedding of 5 channels, the report's": Variant(embedding=5),
+    "embedding of 128 channels": Variant(embedding=128),
+    "conditions as channels only, not in the time embedding": Variant(modulate=False),
+    "no condition hidden": Variant(recipe={"p_null": 0.0, "p_each": 0.0}),
+    "whole conditions hidden only": Variant(recipe={"p_each": 0.0}),
+    "single ones hidden in every picture": Variant(recipe={"p_each": 1.0}),
+    "learning rate 7.5e-4": Variant(recipe={"lr": 7.5e-4}),
+    "learning rate 3e-3": Variant(recipe={"lr": 3e-3}),
+    "average of the weights over 200 steps": Variant(recipe={"ema": 0.995}),
+    "average of the weights over 2,000 steps": Variant(recipe={"ema": 0.9995}),
+    "weighting snr+1": Variant(recipe={"weighting": "snr+1"}),
+    "weighting uniform": Variant(recipe={"weighting": "uniform"}),
+    "attention at 16 and 8": Variant(unet={"attention": (2, 3)}),
+    "attention in the middle only": Variant(unet={"attention": ()}),
+    "first level 32 wide": Variant(unet={"channels": (32, 32, 64, 96)}),
+    "last level 128 wide": Variant(unet={"channels": (16, 32, 64, 128)}),
+    "two blocks a level": Variant(unet={"blocks": 2}),
+}
+
+
+@dataclass(kw_only=True)
+class AblationConfig:
+    """The settings of `benchmarks.ablation`."""
+
+    data_root: Path = arg(Path("data"), "folder that holds CelebA")
+    images: int = arg(10_000, "faces that the preset sees, and each variant of its size")
+    held_out: int = arg(200, "held-out faces")
+    batch_size: int = arg(32, "faces a step")
+    lr: float = arg(1.5e-3, "highest learning rate, of those that do not try another")
+    only: tuple[str, ...] = arg((), "variants besides the preset (default: all)", metavar="NAME")
+    out: Path = arg(Path("out/ablation"), "folder for results.json", metavar="FOLDER")
+
+
+def build(variant: Variant, store: Store, config: AblationConfig) -> tuple[nn.Module, Recipe]:
+    """A fresh network and how it is trained."""
+    torch.manual_seed(0)
+    sizes = PRESETS["celeba64"] | variant.unet
+    described = Config(store.names, store.image_shape, variant.embedding, sizes, frequencies=store.frequencies)
+    network = described.network(store, mirror=True)
+    if not variant.modulate:
+        network.modulate.requires_grad_(False)  # it begins at zero
+    recipe = {"batch_size": config.batch_size, "lr": config.lr, "warmup": 50, "flip": True, "ema": 0.9985}
+    return network, Recipe(**recipe | variant.recipe)
+
+
+def speeds(store: Store, config: AblationConfig, rounds: int = 5) -> dict[str, float]:
+    """Seconds a step of each U-Net among the variants, as shares of the preset's: in turns, the quickest of some rounds."""
+    sizes = {json.dumps(v.unet): v for v in VARIANTS.values()}
+    best = dict.fromkeys(sizes, float("inf"))
+    for _ in range(rounds):
+        for key, variant in sizes.items():
+            accelerator = make_accelerator("cpu", "auto", config.out)
+            todo = train(TrainState.new(*build(variant, store, config), accelerator, 8), store, Schedule(), 8)
+            next(todo), next(todo)
+            start = time.perf_counter()
+            for _ in todo:
+                pass
+            best[key] = min(best[key], time.perf_counter() - start)
+    return {key: seconds / best["{}"] for key, seconds in best.items()}
+
+
+def single(names: Sequence[str]):
+    """A `show` for `held_out_error`: of picture i only the (i mod 12)th of the attributes that are easy to see."""
+    easy = [names.index(name) for name in EASY]
+
+    def show(c: Tensor) -> Tensor:
+        mask = torch.zeros_like(c)
+        for i in range(len(c)):
+            mask[i, easy[i % len(easy)]] = 1
+        return c * mask
+
+    return show
+
+
+class OnlyGuess(nn.Module):
+    """The guess without a network."""
+
+    def __init__(self, gaussian: nn.Module):
+        super().__init__()
+        self.gaussian = gaussian
+
+    def forward(self, x: Tensor, t: Tensor, c: Tensor) -> Tensor:
+        return self.gaussian(x, mix(Schedule(), t, x)).eps
+
+
+def errors(state: TrainState, held_out: Store, count: int) -> dict[str, float]:
+    """Of the averaged weights, as shares of the guess's: "error" with whole conditions; and what conditions save at the noisy
+    steps, in the same unit: "whole", all of them, and "alone", a single one."""
+    network, precision = state.ema.module, state.accelerator.mixed_precision
+    baseline = OnlyGuess(network.gaussian)  # type: ignore[arg-type]
+    guess = np.array(held_out_error(baseline, held_out, count, precision))
+
+    def taken(show) -> np.ndarray:
+        return np.array(held_out_error(network, held_out, count, precision, show)) / guess
+
+    told, untold = taken(lambda c: c), taken(torch.zeros_like)
+    one, noisy = taken(single(held_out.names)), np.array(trials.LEVELS) >= NOISY
+    return {
+        "error": float(told.mean()),
+        "whole": float((untold - told)[noisy].mean()),
+        "alone": float((untold - one)[noisy].mean()),
+    }
+
+
+def table(results: dict[str, dict]) -> str:
+    """Markdown: a row for each variant, in thousandths."""
+    lines = [
+        "| | faces seen | error | saved by whole conditions | by a single one |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in results.items():
+        figures = " | ".join(f"{1000 * row[key]:.1f}" for key in ("error", "whole", "alone"))
+        lines.append(f"| {name} | {row['images']:,} | {figures} |")
+    return "\n".join([*lines, "", "Errors in thousandths of the linear guess's."])
+
+
+@cli.command
+def main(argv: Sequence[str] | None = None) -> int:
+    config = cli.parse(AblationConfig, argv, (__doc__ or "").splitlines()[0])
+    if unknown := [name for name in config.only if name not in VARIANTS]:
+        raise UserError(f"no variant '{unknown[0]}': choose {', '.join(VARIANTS)}")
+    files.check_folder(config.out)
+    faces, held_out = open_data("celeba", config.data_root, "train"), open_data("celeba", config.data_root, "valid")
+    path = config.out / "results.json"
+    about = {key: value for key, value in asdict(config).items() if key not in ("data_root", "out", "only")}
+    about |= {"faces": [store.fingerprint for store in (faces, held_out)], "preset": str(PRESETS["celeba64"])}
+    kept = json.loads(path.read_text()) if path.exists() else {"about": about, "speeds": speeds(faces, config), "rows": {}}
+    if kept["about"] != about:
+        raise UserError(f"{path} holds a comparison with other settings, faces or network: choose another --out")
+    for name, variant in VARIANTS.items():
+        if name in kept["rows"] or (config.only and name not in (PRESET, *config.only)):
+            continue
+        steps = round(config.images / config.batch_size / kept["speeds"][json.dumps(variant.unet)])
+        unfinished = config.out / f"unfinished-{name.replace(' ', '-')}.safetensors"
+        network, recipe = build(variant, faces, config)
+        found = trial(
+            unfinished, network, recipe, steps, faces, (steps,), lambda state: errors(state, held_out, config.held_out)
+        )
+        kept["rows"][name] = {"images": steps * config.batch_size, **found[steps], "machine": machine()}
+        files.write(path, json.dumps(kept, indent=1).encode())
+        print(table({name: kept["rows"][name]}).splitlines()[2])
+    print("\n" + table({name: kept["rows"][name] for name in VARIANTS if name in kept["rows"]}))
+    print("\n" + ", ".join(f"{key} {value}" for key, value in machine().items()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""A short training that is measured on the way and goes on where it was interrupted: what comparisons are made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ddpm_faces import files
+from ddpm_faces.data.store import Store
+from ddpm_faces.devices import autocast
+from ddpm_faces.diffusion.process import add_noise
+from ddpm_faces.diffusion.schedule import Schedule
+from ddpm_faces.processes import make_accelerator
+from ddpm_faces.training import Recipe, Saved, TrainState, train
+
+LEVELS = tuple(range(50, 1000, 100))  # of noise, at which errors are taken
+PART = 50  # faces at a time
+
+
+@torch.no_grad()
+def held_out_error(
+    network: nn.Module, store: Store, count: int, precision: str, show: Callable[[Tensor], Tensor] = lambda c: c
+) -> list[float]:
+    """Mean squared error of the predicted noise at each of LEVELS, over the first `count` faces with fixed noise.
+
+    show: what the network is shown of the conditions (B, K) of a part.
+    """
+    schedule, errors = Schedule(), []
+    for level in LEVELS:
+        rng, total = torch.Generator().manual_seed(level), 0.0
+        for part in np.array_split(np.arange(count), max(1, count // PART)):
+            images, c = store.batch(part)
+            x0 = images.float() / 127.5 - 1
+            eps = torch.randn(x0.shape, generator=rng)
+            t = torch.full((len(part),), level)
+            with autocast(x0.device, precision):
+                predicted = network(add_noise(x0, eps, t, schedule), t, show(c)).float()
+            total += float((predicted - eps).square().mean()) * len(part)
+        errors.append(total / count)
+    return errors
+
+
+def trial(
+    unfinished: Path,
+    network: nn.Module,
+    recipe: Recipe,
+    steps: int,
+    faces: Store,
+    marks: Sequence[int],
+    measure: Callable[[TrainState], Any],
+) -> dict[int, Any]:
+    """Train a fresh network for so many steps; what `measure` says after each of the steps `marks`.
+
+    unfinished: the file that an interrupted call leaves, with which the next one goes on.
+    """
+    saved, result = load_unfinished(unfinished) if unfinished.exists() else (None, {})
+    accelerator = make_accelerator("cpu", "auto", unfinished.parent)
+    state = TrainState.new(network, recipe, accelerator, steps, saved)
+    todo = train(state, faces, Schedule(), steps)
+    for record in tqdm(todo, unfinished.stem.partition("-")[2], steps, initial=state.step, unit="step", leave=False):
+        if record.step in marks:
+            result[record.step] = measure(state)
+        if record.step in marks or record.step % 50 == 0:
+            tensors, numbers = state.save()
+            facts = {"numbers": json.dumps(numbers), "result": json.dumps(list(result.items()))}
+            files.write(unfinished, to_bytes({name: t.contiguous() for name, t in tensors.items()}, facts))
+    unfinished.unlink(missing_ok=True)
+    return result
+
+
+def load_unfinished(path: Path) -> tuple[Saved, dict[int, Any]]:
+    """The state of an interrupted `trial`, and what it had measured."""
+    with safe_open(path, "pt") as file:
+        facts = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    return Saved(tensors, json.loads(facts["numbers"])), dict(json.loads(facts["result"]))
