@@ -89,6 +89,11 @@ class DiffusionModel:
         return self.config.image
 
     @property
+    def scales(self) -> Tensor:
+        """By what the network multiplies what is present, and what is absent, of each condition: (2, K), on the CPU."""
+        return getattr(self.network, "scales", torch.ones(2, len(self.names))).cpu()
+
+    @property
     def guidance(self) -> float:
         """The CFG scale that suits this model, 1 (plain) unless its checkpoint says otherwise."""
         return float(self.config.facts.get("guidance", 1.0))
@@ -100,10 +105,14 @@ class DiffusionModel:
 
 
 def encode(tensors: dict[str, Tensor], config: Config, **entries: str) -> bytes:
-    """A safetensors file as bytes. entries: further metadata."""
+    """A checkpoint as bytes. entries: further metadata."""
+    return pack(tensors, {KEY: json.dumps({"format": FORMAT, **asdict(config)}), **entries})
+
+
+def pack(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
+    """A safetensors file as bytes."""
     from safetensors.torch import save as to_bytes
 
-    metadata = {KEY: json.dumps({"format": FORMAT, **asdict(config)}), **entries}
     return to_bytes({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata)
 
 
@@ -187,14 +196,20 @@ def parse_config(text: str, path: Path) -> Config:
             raise ValueError(f"pictures of shape {image}")
         if not isinstance(config.facts, dict) or not -100 <= config.facts.get("guidance", 1.0) <= 100:
             raise ValueError("facts")
-        texts = isinstance(raw["names"], list) and all(isinstance(name, str) for name in config.names)
-        if not texts or len(set(config.names)) != len(config.names) or len(config.names) > NAMES:
-            raise ValueError("the names are not a list of different strings")
-        if len(config.frequencies) not in (0, len(config.names)) or not all(0 <= p <= 1 for p in config.frequencies):
-            raise ValueError("the frequencies are not one for each name")
+        if not isinstance(raw["names"], list):
+            raise ValueError("the names are not a list")
+        check_names(config.names, config.frequencies)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise UserError(f"{path}: the description in it is damaged ({type(error).__name__}: {error})") from None
     return config
+
+
+def check_names(names: tuple, frequencies: tuple) -> None:
+    """ValueError unless the names are different strings, and the frequencies none or one for each."""
+    if not all(isinstance(name, str) for name in names) or len(set(names)) != len(names) or len(names) > NAMES:
+        raise ValueError("the names are not a list of different strings")
+    if len(frequencies) not in (0, len(names)) or not all(0 <= p <= 1 for p in frequencies):
+        raise ValueError("the frequencies are not one for each name")
 
 
 def build(tensors: dict[str, Tensor], config: Config, path: Path) -> ConditionalUNet | ReportUNet:

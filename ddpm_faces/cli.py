@@ -74,6 +74,13 @@ def check_types(settings: type, values: dict[str, Any]) -> None:
             raise TypeError(f"{f.name} is {values[f.name]!r}, not a {kind.__name__}")
 
 
+def check_ranges(settings: Any, ranges: dict[str, tuple[float, float]]) -> None:
+    """UserError, naming the flag, unless each of these fields is from its low to its high, both included."""
+    for name, (low, high) in ranges.items():
+        if not low <= getattr(settings, name) <= high:
+            raise UserError(f"--{name.replace('_', '-')} {getattr(settings, name)} is outside {low} .. {high:g}")
+
+
 def _join(argv: Sequence[str], valued: Sequence[str]) -> list[str]:
     """Write `--set -Male` as `--set=-Male`: argparse would take what begins with a minus for another flag."""
     joined: list[str] = []

@@ -53,6 +53,11 @@ class Layout(NamedTuple):
     title: str
 
 
+def label(value: float) -> str:
+    """A value above a column: "-1", "+0.25"."""
+    return f"{round(value, 2) + 0.0:+.2g}"
+
+
 def attribute_names(attr: Sequence[str], wishes: dict[str, float], names: Sequence[str]) -> list[str]:
     """The attributes to change; UserError unless they are one or two, different, and not set to something as well."""
     asked = [find_name(word.strip(), names) for part in attr for word in part.split(",")]
@@ -66,36 +71,55 @@ def attribute_names(attr: Sequence[str], wishes: dict[str, float], names: Sequen
     return asked
 
 
-def lay_out_faces(config: InterpolateConfig, names: tuple[str, ...]) -> Layout:
-    """A strip (a row for each person), or with two attributes a board of one person."""
+def path(start: np.ndarray, end: np.ndarray, count: int, scales: Tensor) -> np.ndarray:
+    """Conditions (count, ..., K) from `start` to `end` (..., K), evenly spaced as the network is shown them.
+
+    scales: (2, K), by what it multiplies values above 0 and below (`DiffusionModel.scales`). The absence of a rare attribute
+    is shown as nearly nothing, so that with even values half of a strip would hardly change.
+    """
+    present, absent = scales.double().numpy()
+    shown = np.linspace(*(ends * np.where(ends > 0, present, absent) for ends in (start, end)), count)
+    values = np.where(start == end, start, np.where(shown > 0, shown / present, shown / absent))
+    values[0], values[-1] = start, end
+    return values
+
+
+def lay_out_faces(config: InterpolateConfig, names: tuple[str, ...], scales: Tensor | None = None) -> Layout:
+    """A strip (a row for each person), or with two attributes a board of one person.
+
+    scales: as in `path`; by default the values are even.
+    """
     if set(names) != set(CELEBA):
         raise UserError("this model's attributes are not CelebA's 40, of which the persons of a strip are made: use `sample`")
     wishes = parse_spec(config.set, names)
     asked = attribute_names(config.attr, wishes, names)
-    values = np.linspace(config.from_, config.to, config.columns).tolist()
-    fixed = frozenset([*wishes, *asked])
-    vectors, seeds, left = [], [], []
-    if len(asked) == 1:
-        for seed in range(config.seed, config.seed + (config.n or 4)):
-            base = sample_person(seed, wishes)
-            vectors += [settle(base, asked[0], value, fixed) for value in values]
-            seeds += [seed] * len(values)
-            left.append(f"seed {seed}")
-        title = asked[0]
-    else:
-        if config.n is not None:
-            raise UserError("a board shows one person: leave --n away, or give one --attr")
-        base = sample_person(config.seed, wishes)
-        for down in values:
-            row = settle(base, asked[1], down, fixed)
-            vectors += [settle(row, asked[0], value, fixed) for value in values]
-            seeds += [config.seed] * len(values)
-            left.append(f"{down:+.2g}")
-        title = f"across: {asked[0]}, down: {asked[1]}"
+    if len(asked) == 2 and config.n is not None:
+        raise UserError("a board shows one person: leave --n away, or give one --attr")
     order = [CELEBA.index(name) for name in names]
-    conditions = torch.tensor(np.stack(vectors)[:, order], dtype=torch.float32)
+    fixed = frozenset([*wishes, *asked])
+    scales = torch.ones(2, len(names)) if scales is None else scales
+
+    def ends(base: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """The person with the attribute as at the beginning, and as at the end."""
+        return settle(base, name, config.from_, fixed), settle(base, name, config.to, fixed)
+
+    title = asked[0]
+    if len(asked) == 1:
+        seeds = list(range(config.seed, config.seed + (config.n or 4)))
+        persons = [np.stack(ends(sample_person(seed, wishes), asked[0]))[:, order] for seed in seeds]
+        vectors = np.stack([path(start, end, config.columns, scales) for start, end in persons])
+        left = [f"seed {seed}" for seed in seeds]
+    else:
+        title = f"across: {asked[0]}, down: {asked[1]}"
+        seeds = [config.seed] * config.columns
+        corners = np.array([ends(row, asked[0]) for row in ends(sample_person(config.seed, wishes), asked[1])])[..., order]
+        sides = path(corners[0], corners[1], config.columns, scales)  # (rows, 2, K)
+        vectors = path(sides[:, 0], sides[:, 1], config.columns, scales).swapaxes(0, 1)
+        left = [label(value) for value in vectors[:, 0, names.index(asked[1])]]
+    top = [label(value) for value in vectors[0, :, names.index(asked[0])]]
+    conditions = torch.tensor(vectors.reshape(-1, len(names)), dtype=torch.float32)
     title += f" from {config.from_:+.2g} to {config.to:+.2g}" + (f"; {config.set}" if config.set else "")
-    return Layout(conditions, seeds, [f"{v:+.2g}" for v in values], left, title)
+    return Layout(conditions, [seed for seed in seeds for _ in range(config.columns)], top, left, title)
 
 
 def lay_out_digits(config: InterpolateConfig) -> Layout:
@@ -130,7 +154,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     path = images.check_path(config.out or Path("out") / f"interpolate-{name}.png")
     model = config.load("mnist32" if digits else "celeba64")
     require(model, "digits" if digits else "attributes")
-    layout = lay_out_digits(config) if digits else lay_out_faces(config, model.names)
+    layout = lay_out_digits(config) if digits else lay_out_faces(config, model.names, model.scales)
     options = config.options(model)
     pictures = generate(model, layout.conditions, seed=layout.seeds, **options)
 

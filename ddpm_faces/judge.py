@@ -30,8 +30,8 @@ class JudgeConfig:
     """What a classifier's file says of itself. names: of the logits. image: (C, H, W). channels: of the stages.
 
     exclusive: one of the names at a time, as digits are; otherwise each has its own yes or no. frequencies: how often each is
-    present in the training data, () if exclusive. facts: for people, and
-    "scores", what `train_classifier` measured on the test split, see `scores`.
+    present in the training data, () if exclusive. facts: for people, and "scores", what `train_classifier` measured on the
+    test split, see `scores`.
     """
 
     names: tuple[str, ...]
@@ -141,10 +141,8 @@ def shipped() -> dict[str, Path]:
 
 def save(path: str | Path, judge: Judge) -> Path:
     """Write `judge` to `path`, atomically; `load` gives it back bit for bit. Raises UserError."""
-    from safetensors.torch import save as to_bytes
-
-    tensors = {name: t.detach().cpu().contiguous() for name, t in judge.network.state_dict().items()}
-    return files.write(Path(path), to_bytes(tensors, {KEY: json.dumps({"format": FORMAT, **asdict(judge.config)})}))
+    metadata = {KEY: json.dumps({"format": FORMAT, **asdict(judge.config)})}
+    return files.write(Path(path), checkpoint.pack(judge.network.state_dict(), metadata))
 
 
 def load(judge: str | Path = "celeba64", device: str | torch.device = "cpu") -> Judge:
@@ -176,11 +174,9 @@ def parse_config(text: str, path: Path) -> JudgeConfig:
             raise ValueError("a size is out of range")
         if len(config.channels) > checkpoint.MOST or not config.channels or any(n % 8 for n in config.channels):
             raise ValueError(f"stages of {config.channels}")
-        names = config.names
-        if not all(isinstance(name, str) for name in names) or not 1 <= len(set(names)) == len(names) <= checkpoint.NAMES:
-            raise ValueError("the names are not a list of different strings")
-        if len(config.frequencies) not in (0, len(names)) or not all(0 <= p <= 1 for p in config.frequencies):
-            raise ValueError("the frequencies are not one for each name")
+        if not isinstance(raw["names"], list) or not config.names:
+            raise ValueError("the names are not a list")
+        checkpoint.check_names(config.names, config.frequencies)
         if not isinstance(config.facts, dict) or not isinstance(config.exclusive, bool):
             raise ValueError("facts")
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:

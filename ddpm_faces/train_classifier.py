@@ -56,12 +56,11 @@ class ClassifierConfig:
             self.epochs = EPOCHS[self.data]
         if self.crop not in CROPS:
             raise UserError(f"no crop '{self.crop}': choose {', '.join(CROPS)}")
-        for name, low, high in (
-            ("epochs", 0, 1e6), ("batch_size", 1, 65536), ("lr", 0, 1), ("weight_decay", 0, 1), ("shift", 0, 16),
-            ("seed", 0, 2**62),
-        ):  # fmt: skip
-            if not low <= getattr(self, name) <= high:
-                raise UserError(f"--{name.replace('_', '-')} {getattr(self, name)} is outside {low} .. {high:g}")
+        ranges = {
+            "epochs": (0, 1e6), "batch_size": (1, 65536), "lr": (0, 1), "weight_decay": (0, 1), "shift": (0, 16),
+            "seed": (0, 2**62),
+        }  # fmt: skip
+        cli.check_ranges(self, ranges)
 
     @property
     def path(self) -> Path:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ddpm_faces.cli import arg
+from ddpm_faces.cli import arg, check_ranges
 from ddpm_faces.data.feed import Feed
 from ddpm_faces.data.store import Store, batch_indices
 from ddpm_faces.devices import place
@@ -50,13 +50,11 @@ class Recipe:
     seed: int = arg(0, "of weights, order and noise")
 
     def __post_init__(self):
-        for name, low, high in (
-            ("batch_size", 1, 65536), ("epochs", 0, 1e6), ("lr", 0, 1), ("warmup", 0, 1e7), ("clip", 0, 1e6),
-            ("ema", 0, 1), ("p_null", 0, 1), ("p_each", 0, 1), ("seed", 0, 2**62),
-            ("skip_bad_steps", 0, 1e6),
-        ):  # fmt: skip
-            if not low <= getattr(self, name) <= high:
-                raise UserError(f"--{name.replace('_', '-')} {getattr(self, name)} is outside {low} .. {high:g}")
+        ranges = {
+            "batch_size": (1, 65536), "epochs": (0, 1e6), "lr": (0, 1), "warmup": (0, 1e7), "clip": (0, 1e6), "ema": (0, 1),
+            "p_null": (0, 1), "p_each": (0, 1), "seed": (0, 2**62), "skip_bad_steps": (0, 1e6),
+        }  # fmt: skip
+        check_ranges(self, ranges)
         if self.weighting not in WEIGHTINGS:
             raise UserError(f"no weighting '{self.weighting}': choose {', '.join(WEIGHTINGS)}")
 

@@ -206,8 +206,8 @@ print(f"mnist32: {digits.guidance:g}, celeba64: {faces.guidance:g}")
 # ## 5. What is not said
 #
 # A face has 40 attributes, and nobody wants to name them all. In a condition vector, +1 means "has it", -1 "has it not", and 0
-# says nothing. The package trains for this: in half of all cases single attributes are hidden, for each picture at a rate of
-# its own, so that vectors of all degrees of silence are familiar.
+# says nothing. The package trains for this: in most pictures single attributes are hidden, in some a few, in others all but one or
+# two, so that vectors of all degrees of silence are familiar.
 
 # %%
 from ddpm_faces.attributes import to_vector

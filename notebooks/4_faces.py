@@ -174,27 +174,29 @@ print("some rivals:", *(" and ".join(pair) for pair in RIVALS[::6]), sep="\n  ")
 # %%
 from ddpm_faces.interpolate import InterpolateConfig, lay_out_faces
 
-strip = lay_out_faces(InterpolateConfig(attr=("Smiling",), n=PERSONS, columns=COLUMNS, seed=1), model.names)
+strip = lay_out_faces(InterpolateConfig(attr=("Smiling",), n=PERSONS, columns=COLUMNS, seed=1), model.names, model.scales)
 print("each row is one person, with attributes drawn at random:", tuple(strip.conditions.shape))
 smiles = generate(model, strip.conditions, seed=strip.seeds)
 grid(smiles, columns=COLUMNS, top=strip.top, left=strip.left, title="Smiling, from -1 to 1")
 
 # %%
 strip = lay_out_faces(
-    InterpolateConfig(attr=("Blond_Hair",), set="-Male,Young", n=PERSONS, columns=COLUMNS, seed=5), model.names
+    InterpolateConfig(attr=("Blond_Hair",), set="-Male,Young", n=PERSONS, columns=COLUMNS, seed=5), model.names, model.scales
 )
 blond = generate(model, strip.conditions, seed=strip.seeds)
 grid(blond, columns=COLUMNS, top=strip.top, left=strip.left, title="Blond_Hair, from -1 to 1; -Male, Young")
 
 # %% [markdown]
 # Values between -1 and 1 were never in the training, apart from 0, which means "not said". The network fills the gap smoothly,
-# as networks do, although often the change happens within one or two columns. Watch what *else* changes: where labels go
+# as networks do, although often the change happens within one or two columns. The columns are evenly spaced not in the values
+# above them but in what these are scaled to before the embedding, where a rare attribute's presence is far from 0 and its absence
+# is near. Watch what *else* changes: where labels go
 # together in the data, the model cannot know which of the two was meant.
 #
 # ### A board of two attributes
 
 # %%
-board = lay_out_faces(InterpolateConfig(attr=("Smiling", "Male"), columns=BOARD, seed=1), model.names)
+board = lay_out_faces(InterpolateConfig(attr=("Smiling", "Male"), columns=BOARD, seed=1), model.names, model.scales)
 both = generate(model, board.conditions, seed=board.seeds)
 grid(both, columns=BOARD, top=board.top, left=board.left, title=board.title)
 

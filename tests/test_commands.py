@@ -56,6 +56,28 @@ def test_a_strip_keeps_noise_and_person_along_a_row_and_changes_the_attribute():
     assert not torch.equal(rows[0, 0], rows[1, 0]), "the rows are different persons"
 
 
+def test_steps_are_even_as_the_network_is_shown_them():
+    scales = torch.ones(2, 40)
+    scales[:, index("Eyeglasses")] = torch.tensor([4.0, 0.25])  # present in 6%
+    shown = torch.linspace(-0.25, 4, 6)
+    layout = lay_out_faces(InterpolateConfig(attr=("Eyeglasses",), columns=6, n=1), CELEBA, scales)
+    values = layout.conditions[:, index("Eyeglasses")]
+    assert torch.allclose(torch.where(values > 0, 4 * values, values / 4), shown)
+    assert values[0] == -1 and values[-1] == 1 and layout.top == ["-1", "+0.15", "+0.36", "+0.57", "+0.79", "+1"]
+    back = lay_out_faces(InterpolateConfig(attr=("Eyeglasses",), columns=6, n=1, from_=1, to=-1), CELEBA, scales)
+    assert torch.allclose(back.conditions, layout.conditions.flip(0))
+
+
+def test_rivals_give_way_at_the_same_pace():
+    dark = next(seed for seed in range(50) if sample_person(seed, {})[index("Black_Hair")] == 1)
+    layout = lay_out_faces(InterpolateConfig(attr=("Blond_Hair",), columns=5, n=1, seed=dark), CELEBA)
+    assert torch.equal(layout.conditions[:, index("Black_Hair")], torch.tensor([1, 0.5, 0, -0.5, -1]))
+    board = lay_out_faces(InterpolateConfig(attr=("Smiling", "Blond_Hair"), columns=3, seed=dark), CELEBA)
+    down, across = (board.conditions.view(3, 3, 40)[:, :, index(name)] for name in ("Black_Hair", "Smiling"))
+    assert torch.equal(down, torch.tensor([1.0, 0, -1])[:, None].expand(3, 3))
+    assert torch.equal(across, torch.tensor([-1.0, 0, 1]).expand(3, 3))
+
+
 def test_a_board_changes_two_attributes_of_one_person():
     layout = lay_out_faces(InterpolateConfig(attr=("Smiling", "Young"), from_=0, to=1, columns=3), CELEBA)
     board = layout.conditions.view(3, 3, 40)

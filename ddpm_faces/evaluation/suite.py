@@ -160,7 +160,7 @@ class Suite:
                 layout = lay_out_digits(InterpolateConfig(from_digit=item[0], to_digit=item[1], **settings))
                 label, index = f"{item[0]} to {item[1]}", item[1]
             else:
-                layout = lay_out_faces(InterpolateConfig(attr=(item,), **settings), self.names)
+                layout = lay_out_faces(InterpolateConfig(attr=(item,), **settings), self.names, self.cache.model.scales)
                 label, index = item, self.names.index(item)
             pictures = self.cache.draw(layout.conditions, layout.seeds, f"strips: {label}")
             x = to_tensor(pictures).unflatten(0, (self.persons, -1))
