@@ -11,7 +11,7 @@ ROOT = $(if $(DATA_ROOT),--data-root $(DATA_ROOT))
 	@touch $@
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*##/ {printf "%-18s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*##/ {printf "%-18s %s\n", $$1, $$2}' Makefile
 
 setup: .venv/ready  ## make .venv and install everything
 	@echo "ready: .venv; python is $(PY)"

@@ -3,8 +3,9 @@
 One choice at a time is changed, and each variant is trained on the same faces in the same order; networks that are faster or
 slower than the preset's see more faces or fewer, for the same time. Then the noise is predicted on held-out faces. All errors
 are shares of what the best linear guess leaves (models/gaussian.py), averaged over steps of noise, so that each counts alike.
+The preset is trained three times, with other seeds, to show which differences are chance.
 
-Some minutes a variant on two cores, an hour or two in all. What is done is kept in --out, and a second call goes on from there.
+Some eight minutes a variant on two cores, two or three hours in all. What is done is kept in --out, and a second call goes on.
 """
 
 from __future__ import annotations
@@ -12,17 +13,18 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from benchmarks import trials
 from benchmarks.machine import machine
-from benchmarks.trials import held_out_error, trial
+from benchmarks.trials import held_out_error, open_results, trial
 from ddpm_faces import cli, files
 from ddpm_faces.checkpoint import Config
 from ddpm_faces.cli import arg
@@ -41,17 +43,25 @@ NOISY = 500  # the step from which a condition has something to decide
 
 @dataclass(frozen=True)
 class Variant:
-    """What differs from the preset. modulate: whether conditions reach the time embedding too."""
+    """What differs from the preset. modulate: whether conditions reach the time embedding too. seed: of weights and order."""
 
     unet: dict = field(default_factory=dict)
     embedding: int = 32
     recipe: dict = field(default_factory=dict)
     modulate: bool = True
+    seed: int = 0
+
+    @property
+    def size(self) -> str:
+        """What its speed depends on."""
+        return json.dumps([self.unet, self.embedding])
 
 
 PRESET = "the preset"
 VARIANTS: dict[str, Variant] = {
     PRESET: Variant(),
+    "the preset, another seed": Variant(seed=1),
+    "the preset, a third seed": Variant(seed=2),
     "embedding of 5 channels, the report's": Variant(embedding=5),
     "embedding of 128 channels": Variant(embedding=128),
     "conditions as channels only, not in the time embedding": Variant(modulate=False),
@@ -60,8 +70,6 @@ VARIANTS: dict[str, Variant] = {
     "single ones hidden in every picture": Variant(recipe={"p_each": 1.0}),
     "learning rate 7.5e-4": Variant(recipe={"lr": 7.5e-4}),
     "learning rate 3e-3": Variant(recipe={"lr": 3e-3}),
-    "average of the weights over 200 steps": Variant(recipe={"ema": 0.995}),
-    "average of the weights over 2,000 steps": Variant(recipe={"ema": 0.9995}),
     "weighting snr+1": Variant(recipe={"weighting": "snr+1"}),
     "weighting uniform": Variant(recipe={"weighting": "uniform"}),
     "attention at 16 and 8": Variant(unet={"attention": (2, 3)}),
@@ -77,31 +85,35 @@ class AblationConfig:
     """The settings of `benchmarks.ablation`."""
 
     data_root: Path = arg(Path("data"), "folder that holds CelebA")
-    images: int = arg(10_000, "faces that the preset sees, and each variant of its size")
-    held_out: int = arg(200, "held-out faces")
+    images: int = arg(30_000, "faces that the preset sees, and each variant of its size")
+    held_out: int = arg(400, "held-out faces")
     batch_size: int = arg(32, "faces a step")
     lr: float = arg(1.5e-3, "highest learning rate, of those that do not try another")
     only: tuple[str, ...] = arg((), "variants besides the preset (default: all)", metavar="NAME")
     out: Path = arg(Path("out/ablation"), "folder for results.json", metavar="FOLDER")
 
+    def __post_init__(self):
+        most = {"batch_size": (1, 65536), "images": (self.batch_size, 1e9), "held_out": (1, 1e6), "lr": (0, 1)}
+        cli.check_ranges(self, most)
+
 
 def build(variant: Variant, store: Store, config: AblationConfig) -> tuple[nn.Module, Recipe]:
     """A fresh network and how it is trained."""
-    torch.manual_seed(0)
+    torch.manual_seed(variant.seed)
     sizes = PRESETS["celeba64"] | variant.unet
     described = Config(store.names, store.image_shape, variant.embedding, sizes, frequencies=store.frequencies)
     network = described.network(store, mirror=True)
     if not variant.modulate:
         network.modulate.requires_grad_(False)  # it begins at zero
-    recipe = {"batch_size": config.batch_size, "lr": config.lr, "warmup": 50, "flip": True, "ema": 0.9985}
+    recipe = {"batch_size": config.batch_size, "lr": config.lr, "warmup": 50, "flip": True, "seed": variant.seed}
     return network, Recipe(**recipe | variant.recipe)
 
 
 def speeds(store: Store, config: AblationConfig, rounds: int = 5) -> dict[str, float]:
-    """Seconds a step of each U-Net among the variants, as shares of the preset's: in turns, the quickest of some rounds."""
-    sizes = {json.dumps(v.unet): v for v in VARIANTS.values()}
+    """Seconds a step of each size among the variants, as shares of the preset's: in turns, the quickest of some rounds."""
+    sizes = {v.size: v for v in reversed(VARIANTS.values())}
     best = dict.fromkeys(sizes, float("inf"))
-    for _ in range(rounds):
+    for _ in tqdm(range(rounds), "how fast each is", unit="round", leave=False):
         for key, variant in sizes.items():
             accelerator = make_accelerator("cpu", "auto", config.out)
             todo = train(TrainState.new(*build(variant, store, config), accelerator, 8), store, Schedule(), 8)
@@ -110,18 +122,20 @@ def speeds(store: Store, config: AblationConfig, rounds: int = 5) -> dict[str, f
             for _ in todo:
                 pass
             best[key] = min(best[key], time.perf_counter() - start)
-    return {key: seconds / best["{}"] for key, seconds in best.items()}
+    return {key: seconds / best[VARIANTS[PRESET].size] for key, seconds in best.items()}
 
 
-def single(names: Sequence[str]):
-    """A `show` for `held_out_error`: of picture i only the (i mod 12)th of the attributes that are easy to see."""
+def single(names: Sequence[str], frequencies: Sequence[float]) -> Callable[[Tensor], Tensor]:
+    """A `show` for `held_out_error`: of what is easy to see and a face has, only the rarest, be it a hat or a smile."""
     easy = [names.index(name) for name in EASY]
+    easy.sort(key=lambda k: frequencies[k])
 
     def show(c: Tensor) -> Tensor:
-        mask = torch.zeros_like(c)
-        for i in range(len(c)):
-            mask[i, easy[i % len(easy)]] = 1
-        return c * mask
+        has = c[:, easy] > 0
+        first = has & (has.cumsum(dim=1) == 1)
+        shown = torch.zeros_like(c)
+        shown[:, easy] = first.to(c.dtype)
+        return shown
 
     return show
 
@@ -138,8 +152,8 @@ class OnlyGuess(nn.Module):
 
 
 def errors(state: TrainState, held_out: Store, count: int) -> dict[str, float]:
-    """Of the averaged weights, as shares of the guess's: "error" with whole conditions; and what conditions save at the noisy
-    steps, in the same unit: "whole", all of them, and "alone", a single one."""
+    """Of the averaged weights, as shares of the guess's: "error" at all steps, and at the noisy ones those with "all"
+    conditions, with "one" and with "none" of them."""
     network, precision = state.ema.module, state.accelerator.mixed_precision
     baseline = OnlyGuess(network.gaussian)  # type: ignore[arg-type]
     guess = np.array(held_out_error(baseline, held_out, count, precision))
@@ -147,23 +161,20 @@ def errors(state: TrainState, held_out: Store, count: int) -> dict[str, float]:
     def taken(show) -> np.ndarray:
         return np.array(held_out_error(network, held_out, count, precision, show)) / guess
 
-    told, untold = taken(lambda c: c), taken(torch.zeros_like)
-    one, noisy = taken(single(held_out.names)), np.array(trials.LEVELS) >= NOISY
-    return {
-        "error": float(told.mean()),
-        "whole": float((untold - told)[noisy].mean()),
-        "alone": float((untold - one)[noisy].mean()),
-    }
+    noisy, told = np.array(trials.LEVELS) >= NOISY, taken(lambda c: c)
+    one = taken(single(held_out.names, held_out.frequencies))
+    by_condition = {"all": told, "one": one, "none": taken(torch.zeros_like)}
+    return {"error": float(told.mean()), **{name: float(values[noisy].mean()) for name, values in by_condition.items()}}
 
 
 def table(results: dict[str, dict]) -> str:
     """Markdown: a row for each variant, in thousandths."""
     lines = [
-        "| | faces seen | error | saved by whole conditions | by a single one |",
-        "|---|---|---|---|---|",
+        f"| | faces seen | error | from step {NOISY}, with all conditions | with one | with none |",
+        "|---|---|---|---|---|---|",
     ]
     for name, row in results.items():
-        figures = " | ".join(f"{1000 * row[key]:.1f}" for key in ("error", "whole", "alone"))
+        figures = " | ".join(f"{1000 * row[key]:.1f}" for key in ("error", "all", "one", "none"))
         lines.append(f"| {name} | {row['images']:,} | {figures} |")
     return "\n".join([*lines, "", "Errors in thousandths of the linear guess's."])
 
@@ -175,16 +186,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(f"no variant '{unknown[0]}': choose {', '.join(VARIANTS)}")
     files.check_folder(config.out)
     faces, held_out = open_data("celeba", config.data_root, "train"), open_data("celeba", config.data_root, "valid")
+    if config.held_out > len(held_out):
+        raise UserError(f"--held-out {config.held_out}: the validation split has {len(held_out)} faces")
     path = config.out / "results.json"
     about = {key: value for key, value in asdict(config).items() if key not in ("data_root", "out", "only")}
     about |= {"faces": [store.fingerprint for store in (faces, held_out)], "preset": str(PRESETS["celeba64"])}
-    kept = json.loads(path.read_text()) if path.exists() else {"about": about, "speeds": speeds(faces, config), "rows": {}}
-    if kept["about"] != about:
-        raise UserError(f"{path} holds a comparison with other settings, faces or network: choose another --out")
+    kept = open_results(path, about | {"variants": {name: asdict(variant) for name, variant in VARIANTS.items()}})
+    kept.setdefault("rows", {})
+    if "speeds" not in kept:
+        kept["speeds"] = speeds(faces, config)
+        files.write(path, json.dumps(kept, indent=1).encode())
     for name, variant in VARIANTS.items():
         if name in kept["rows"] or (config.only and name not in (PRESET, *config.only)):
             continue
-        steps = round(config.images / config.batch_size / kept["speeds"][json.dumps(variant.unet)])
+        steps = max(1, round(config.images / config.batch_size / kept["speeds"][variant.size]))
         unfinished = config.out / f"unfinished-{name.replace(' ', '-')}.safetensors"
         network, recipe = build(variant, faces, config)
         found = trial(

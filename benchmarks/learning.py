@@ -23,7 +23,7 @@ from torch import nn
 
 from benchmarks import trials
 from benchmarks.machine import machine
-from benchmarks.trials import held_out_error, trial
+from benchmarks.trials import held_out_error, open_results, trial
 from ddpm_faces import cli, files
 from ddpm_faces.checkpoint import Config
 from ddpm_faces.cli import arg
@@ -48,6 +48,10 @@ class LearningConfig:
     held_out: int = arg(100, "held-out faces")
     batch_size: int = arg(32, "faces a step")
     out: Path = arg(Path("out/bench-learning"), "folder for results.json and learning.png", metavar="FOLDER")
+
+    def __post_init__(self):
+        most = {"batch_size": (1, 65536), "images": (self.batch_size, 1e9), "trial_images": (self.batch_size, self.images)}
+        cli.check_ranges(self, most | {"held_out": (1, 1e6)})
 
 
 def contender(name: str, store: Store, batch_size: int, lr: float) -> tuple[nn.Module, Recipe]:
@@ -121,12 +125,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = cli.parse(LearningConfig, argv, (__doc__ or "").splitlines()[0])
     files.check_folder(config.out)
     stores = open_data("celeba", config.data_root, "train"), open_data("celeba", config.data_root, "valid")
+    if config.held_out > len(stores[1]):
+        raise UserError(f"--held-out {config.held_out}: the validation split has {len(stores[1])} faces")
     path = config.out / "results.json"
     about = {key: value for key, value in asdict(config).items() if key not in ("data_root", "out")}
     about |= {"faces": [store.fingerprint for store in stores], "preset": str(PRESETS["celeba64"])}
-    results = json.loads(path.read_text()) if path.exists() else {"about": about}
-    if results["about"] != about:
-        raise UserError(f"{path} holds a comparison with other settings, faces or network: choose another --out")
+    results = open_results(path, about)
 
     def once(key: str, lr: float, images: int, marks: Sequence[int]) -> dict:
         if key not in results:

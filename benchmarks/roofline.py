@@ -124,7 +124,7 @@ def table(result: dict) -> str:
     lines = [
         f"A training step at a batch of {result['batch']}: {result['flops_a_picture'] / giga:.2f} GFLOP a picture, forward and "
         f"backward; {result['images_per_second']:.1f} pictures a second are {result['flops_per_second'] / giga:.0f} GFLOP/s, "
-        f"{result['share']:.0%} of what {result['precision']} matrix products reach, {ceiling / giga:.0f}.",
+        f"{result['share']:.0%} of the {ceiling / giga:.0f} that {result['precision']} matrix products reach here.",
         "",
         "| where its time goes | share |",
         "|---|---|",

@@ -19,6 +19,8 @@ from ddpm_faces.data.store import Store
 from ddpm_faces.devices import autocast
 from ddpm_faces.diffusion.process import add_noise
 from ddpm_faces.diffusion.schedule import Schedule
+from ddpm_faces.errors import UserError
+from ddpm_faces.evaluation.samples import code_fingerprint
 from ddpm_faces.processes import make_accelerator
 from ddpm_faces.training import Recipe, Saved, TrainState, train
 
@@ -49,6 +51,26 @@ def held_out_error(
     return errors
 
 
+CODE = ("training.py", "ema.py", "models/*.py", "diffusion/*.py")  # a change of this makes another comparison
+
+
+def open_results(path: Path, about: dict) -> dict:
+    """What earlier calls kept in `path`, or {"about": ...}, which is kept at once.
+
+    about: settings, data and whatever else the figures depend on, but the code. UserError where these were others.
+    """
+    about = json.loads(json.dumps(about | {"code": code_fingerprint(CODE)}))
+    try:
+        results = json.loads(path.read_text()) if path.exists() else {"about": about}
+        same = results["about"] == about
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{path} is damaged: delete it, or choose another --out") from None
+    if not same:
+        raise UserError(f"{path} holds a comparison with other settings, faces or code: choose another --out")
+    files.write(path, json.dumps(results, indent=1).encode())
+    return results
+
+
 def trial(
     unfinished: Path,
     network: nn.Module,
@@ -60,7 +82,8 @@ def trial(
 ) -> dict[int, Any]:
     """Train a fresh network for so many steps; what `measure` says after each of the steps `marks`.
 
-    unfinished: the file that an interrupted call leaves, with which the next one goes on.
+    unfinished: the file that an interrupted call leaves, with which the next one goes on. (That it is of the same comparison,
+    `open_results` in the same folder has made sure of.)
     """
     saved, result = load_unfinished(unfinished) if unfinished.exists() else (None, {})
     accelerator = make_accelerator("cpu", "auto", unfinished.parent)

@@ -38,7 +38,8 @@ def parse(settings: type[T], argv: Sequence[str] | None, description: str) -> T:
 
 def given(settings: type, argv: Sequence[str] | None, description: str) -> dict[str, Any]:
     """Only what was said in `argv`, by field name. Exits with status 2 on a flag that does not exist or fit."""
-    program = settings.__module__ if settings.__module__ != "__main__" else f"ddpm_faces.{sys.argv[0].split('/')[-1][:-3]}"
+    spec = getattr(sys.modules["__main__"], "__spec__", None)  # of what `python -m` was given
+    program = spec.name.removesuffix(".__main__") if settings.__module__ == "__main__" and spec else settings.__module__
     parser = _Parser(f"python -m {program}", description=description, allow_abbrev=False, argument_default=argparse.SUPPRESS)
     hints = typing.get_type_hints(settings)
     valued = []

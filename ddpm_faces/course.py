@@ -49,13 +49,14 @@ def show(thing, first: str = "", last: str = "") -> None:
 def check(answer, right: Callable[..., bool], hint: str = "") -> None:
     """Print what right(answer) says of an exercise's answer: not yet (it is `...` or None still), not right, or right.
 
-    An error in the answer, or in `right` because of it, is printed in one line: an unsolved exercise never stops a notebook.
-    hint: printed with "not right".
+    answer: a value, or a function without arguments that gives it. An error in either, or in `right` because of it, is printed
+    in one line: an unsolved exercise never stops a notebook. hint: printed with "not right".
     """
-    if answer is ... or answer is None:
-        print("not yet: put your answer in the place of the dots")
-        return
     try:
+        answer = answer() if callable(answer) else answer
+        if answer is ... or answer is None:
+            print("not yet: put your answer in the place of the dots")
+            return
         verdict = bool(right(answer))
     except Exception as error:  # whatever a student's function does
         print(f"not right: {type(error).__name__}: {error}")

@@ -98,14 +98,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     train, test = (open_data(data, config.data_root, split, crop, size) for split in ("train", "test"))
     if (model.names and test.names != model.names) or model.image_shape != test.image_shape:
         raise UserError(f"{model.source} draws other pictures, or knows other names, than {data} has: give --data")
-    if len(test) < LEAST:
-        raise UserError(f"the test split has {len(test)} pictures: the statistics need at least {LEAST}")
+    for split, store in (("training", train), ("test", test)):
+        if len(store) < LEAST:
+            raise UserError(f"the {split} split has {len(store)} pictures: the statistics need at least {LEAST}")
     if judge.config.facts.get("crop", crop) != crop:
         raise UserError(f"the classifier {judge.source} was trained with the crop {judge.config.facts['crop']}, not {crop}")
 
     from ddpm_faces.evaluation import detector, extractors
     from ddpm_faces.evaluation.report import markdown, protocol
-    from ddpm_faces.evaluation.samples import SampleCache
+    from ddpm_faces.evaluation.samples import MEASURES, SampleCache, code_fingerprint
     from ddpm_faces.evaluation.suite import Suite
 
     own = "digits" if judge.config.exclusive else "attributes"
@@ -113,16 +114,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = {key: value for key, value in config.options(model).items() if key in FACTS}
     cache = SampleCache(model, folder / "samples", options, config.precision, config.batch_size)
     suite = Suite(cache, judge, extractor, train, test, config.n, config.seed, each=config.each, persons=config.persons)
-    weights = [cache.identity, extractor.identity, extractors.fingerprint(judge.network)]
+    weights = [cache.identity, extractor.identity, extractors.fingerprint(judge.network), code_fingerprint(MEASURES)]
     about = {
         "model": short_name(model), "pictures": config.n, **options, "seed": config.seed, "precision": cache.precision,
         "each": config.each, "persons": config.persons, "extractor": extractor.name, "note": extractor.note,
         "classifier": Path(judge.source).name, "crop": crop if data == "celeba" else "none",
         "reference": f"{min(len(test), suite.reference)} of {data}'s test split",
         "fingerprints": [*weights, train.fingerprint, test.fingerprint],
-        "command": ["python", "-m", "ddpm_faces.evaluate", *(sys.argv[1:] if argv is None else argv)],
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }  # fmt: skip
+    command = ["python", "-m", "ddpm_faces.evaluate", *(sys.argv[1:] if argv is None else argv)]
+    when = {"command": command, "date": datetime.now(UTC).strftime("%Y-%m-%d")}  # of each part, since a later call keeps it
     print(protocol(about))
     path = folder / "report.json"
     report: dict = {**earlier(path, about), "about": about, "left out": []}
@@ -135,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             measure: Callable = getattr(suite, part)
             found = measure(config.sweep_n) if part == "sweep" else measure()
-            report[part] = plain(found.numbers)
+            report[part] = plain(found.numbers) | when
             for name, picture in found.pictures.items():
                 images.save(picture, folder / name)
         files.write(path, json.dumps(report, indent=1).encode())  # what is done is there if the rest fails
@@ -155,7 +156,7 @@ def earlier(path: Path, about: dict) -> dict:
     """The parts of a report that was made the same way before, so that a call for one part keeps the others."""
     try:
         report = json.loads(path.read_text())
-        same = all(report["about"].get(key) == value for key, value in about.items() if key not in ("command", "date"))
+        same = all(report["about"].get(key) == value for key, value in about.items())
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return {}  # none yet, or not one of ours: it is made anew
     return {part: report[part] for part in PARTS if part in report} if same else {}

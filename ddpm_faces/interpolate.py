@@ -78,7 +78,8 @@ def path(start: np.ndarray, end: np.ndarray, count: int, scales: Tensor) -> np.n
     is shown as nearly nothing, so that with even values half of a strip would hardly change.
     """
     present, absent = scales.double().numpy()
-    shown = np.linspace(*(ends * np.where(ends > 0, present, absent) for ends in (start, end)), count)
+    first, last = (values * np.where(values > 0, present, absent) for values in (start, end))
+    shown = np.linspace(first, last, count)
     values = np.where(start == end, start, np.where(shown > 0, shown / present, shown / absent))
     values[0], values[-1] = start, end
     return values

@@ -36,8 +36,21 @@ BY_DATA: dict[str, dict] = {
     "toydigits": {"preset": "mnist32", "flip": False, "epochs": 10.0, "p_each": 0.0},
 }
 PRESET_NAMES = (*PRESETS, "report")
-# What differs with the network: the report's knows no Gaussian, weights all steps alike and hides no condition.
-BY_PRESET: dict[str, dict] = {"report": {"weighting": "uniform", "embedding": 5, "p_null": 0.0, "p_each": 0.0, "guidance": 1.0}}
+# What differs with the network: the report's comes with its own recipe, which knows no Gaussian and hides no condition.
+BY_PRESET: dict[str, dict] = {
+    "report": {
+        **{
+            "weighting": "uniform",
+            "embedding": 5,
+            "p_null": 0.0,
+            "p_each": 0.0,
+            "guidance": 1.0,
+            "batch_size": 128,
+            "lr": 1e-3,
+        },
+        **{"flip": False, "clip": 0.0, "ema": 0.0, "warmup": 0, "precision": "no"},
+    }
+}
 # What a resumed run may not change, because the steps before it would not fit.
 FIXED = (
     *("data", "preset", "crop", "unconditional", "embedding", "schedule", "schedule_steps"),

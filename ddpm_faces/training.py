@@ -39,7 +39,7 @@ class Recipe:
     lr: float = arg(1e-3, "highest learning rate, after the warm-up")
     warmup: int = arg(500, "steps in which the learning rate rises from 0 (at most a tenth of all)")
     clip: float = arg(1.0, "largest norm of the gradient; 0 for no limit")
-    ema: float = arg(0.999, "decay of the averaged weights, smaller during the first steps")
+    ema: float = arg(0.999, "decay of the averaged weights, at most (n + 1) / (n + 10) after n steps")
     p_null: float = arg(0.1, "probability that a whole condition is hidden, for guidance")
     p_each: float = arg(0.7, "probability that single attributes are hidden, in some pictures few, in others all but one")
     weighting: str = arg(

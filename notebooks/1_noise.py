@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 1. Noise
 #
-# A diffusion model learns one thing only: to tell the noise in a picture. This notebook is about that noise: how it is added,
-# how much there is at each step, why telling it is the same as removing it, and how one goes back by a single step.
+# A diffusion model learns one thing only: to predict the noise in a picture. This notebook is about that noise: how it is added,
+# how much there is at each step, why predicting it is the same as removing it, and how one goes back by a single step.
 #
 # Nothing is trained here. The equations are those of Ho et al. 2020 ("DDPM"); under each stand the package's own lines that
 # compute it, read from the installed files.
@@ -54,7 +54,8 @@ for t, beta in enumerate(schedule.beta.tolist()):
 grid(torch.stack(seen, dim=1).flatten(0, 1), columns=6, top=[f"t = {t}" for t in watched])
 
 # %% [markdown]
-# In the code the steps are counted from 0 to 999, so `t = 0` is the picture after one step, hardly changed. (Values outside
+# In the code the steps are counted from 0 to 999, in the paper from 1 to 1000: `t = 0` is the picture after one step, hardly
+# changed, while $x_0$ in the formulas is always the clean picture, and the $\bar\alpha$ before the first step is 1. (Values outside
 # $[-1, 1]$ are cut off for display.) At the end nothing is left of the face: $x_{999}$ cannot be told from pure noise. That is
 # the point: everybody can draw pure noise, so whoever can go *back* from there can draw faces.
 
@@ -68,7 +69,8 @@ grid(torch.stack(seen, dim=1).flatten(0, 1), columns=6, top=[f"t = {t}" for t in
 # $$\bar\alpha(u) = \frac{f(u)}{f(0)}, \qquad f(u) = \cos^2\!\Big(\frac{u + 0.008}{1.008} \cdot \frac{\pi}{2}\Big), \qquad
 # \beta_t = \min\Big(1 - \frac{f(u_{t+1})}{f(u_t)},\ 0.999\Big), \qquad u_t = t / T.$$
 #
-# The other one, DDPM's, lets $\beta_t$ rise in a straight line from $10^{-4}$ to $0.02$.
+# The other one, DDPM's, lets $\beta_t$ rise in a straight line from $10^{-4}$ to $0.02$. (On the logarithmic axis
+# below, a straight line looks bent.)
 
 # %%
 show(Schedule.beta)
@@ -86,8 +88,8 @@ right.legend()
 plt.show()
 
 # %% [markdown]
-# The linear schedule is finished early: after about 600 steps next to nothing is left, and the remaining 400 teach a network
-# little. The cosine falls evenly. The same face, under both:
+# The linear schedule is finished early: after 700 steps less than one percent of the variance is the picture's, and the remaining
+# 300 teach a network little. The cosine falls evenly. The same face, under both:
 
 # %%
 steps = list(range(100, 1000, 150))
@@ -138,8 +140,8 @@ for t, beta in enumerate(schedule.beta[:601].tolist()):
 # $$\mathrm{SNR}_t = \frac{\bar\alpha_t}{1 - \bar\alpha_t}, \qquad \lambda_t = \tfrac12 \log \mathrm{SNR}_t =
 # \log \frac{\sqrt{\bar\alpha_t}}{\sqrt{1 - \bar\alpha_t}}.$$
 #
-# Two schedules with the same SNR at a step show a network the same picture there. The samplers of notebook 5 measure the
-# length of their steps in $\lambda$:
+# Two schedules with the same SNR at a step show a network the same picture there. DPM-Solver++, one of the
+# samplers of notebook 5, measures the length of its steps in $\lambda$:
 
 # %%
 from ddpm_faces.diffusion import samplers
@@ -185,7 +187,7 @@ plt.show()
 # see just that in notebook 5.
 
 # %% [markdown]
-# ## 5. To tell the noise is to remove it
+# ## 5. To predict the noise is to remove it
 #
 # The network $\epsilon_\theta(x_t, t)$ is asked for the noise in $x_t$. Who knows the noise knows the picture: solve the
 # closed form for $x_0$ (DDPM, equation 15).
@@ -268,7 +270,7 @@ axes.legend()
 plt.show()
 
 # %% [markdown]
-# The noise is hard to tell where there is little of it, and easy where there is nothing else. (The faces here came from the
+# The noise is hard to predict where there is little of it, and easy where there is nothing else. (The faces here came from the
 # model itself, which flatters it a little. Real ones are not part of this course.)
 
 # %% [markdown]
@@ -299,7 +301,7 @@ plt.show()
 # \frac{\sqrt{\alpha_t}\, (1 - \bar\alpha_{t-1})}{1 - \bar\alpha_t}\, x_t.$$
 #
 # The package computes it for any earlier step $s$, not only $t - 1$: nothing in the derivation needs the two to be neighbours,
-# if $\alpha_t$ is read as $\bar\alpha_t / \bar\alpha_s$.
+# if $\alpha_t$ is read as $\bar\alpha_t / \bar\alpha_s$ and $\beta_t$ as one minus that.
 
 # %%
 show(posterior)
@@ -320,7 +322,7 @@ for t in range(1, schedule.steps):
 print(f"largest difference: {worst:.1e}")
 
 # %% [markdown]
-# **Check 2: against Bayes' rule itself.** For one pixel, multiply the two densities on a fine grid of $y$, norm the product,
+# **Check 2: against Bayes' rule itself.** For one pixel, multiply the two densities on a fine grid of $y$, normalise the product,
 # and lay the package's Gaussian over it. **Check 3: against chance.** Simulate many pairs $(x_s, x_t)$ from one $x_0$, and
 # keep those whose $x_t$ came out near the value that was seen: a histogram of their $x_s$.
 
@@ -445,7 +447,7 @@ def agrees(_):
     return bool((mine - posterior(xt, x0, ab_t, ab_s).mean).abs() < 1e-9)
 
 
-check(k(640), agrees, "collect what stands before eps in the mean, and use alpha_t * alpha_bar_{t-1} = alpha_bar_t")
+check(lambda: k(640), agrees, "collect what stands before eps in the mean, and use alpha_t * alpha_bar_{t-1} = alpha_bar_t")
 
 # %% [markdown]
 # <details><summary>Solution</summary>

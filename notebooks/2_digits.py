@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 2. Digits
 #
-# Notebook 1 took a network that tells the noise in a picture as given. Here it is opened: what shapes run through it, what its
+# Notebook 1 took a network that predicts the noise in a picture as given. Here it is opened: what shapes run through it, what its
 # attention looks at, what it is trained on. Then one is trained, now, on digits, and asked for the digit we want.
 #
 # With MNIST in a folder (or on Colab, which fetches it) the digits are real handwriting. Without it they are drawn by the
@@ -41,9 +41,9 @@ grid(x0, columns=10, zoom=3)
 # ## 1. The U-Net, opened
 #
 # The network gets a noisy picture and must give a picture of the same size, the noise. It is a U: on the way down the picture
-# gets smaller and the channels more, on the way up it grows again, and at every level the way up gets, beside what comes from
-# below, what the way down had there (the *skips*). Below, the coarse is seen as a whole; across the skips, the fine detail is
-# kept.
+# gets smaller and gains channels, on the way up it grows again, and at every level the way up gets, beside what comes from
+# below, what the way down had there (the *skips*). At the bottom the coarse shape is seen as a whole; across the skips, the fine
+# detail is kept.
 
 # %%
 from ddpm_faces.models.unet import Attention, Block, ResBlock, UNet, time_embedding
@@ -85,8 +85,22 @@ print(f"in all {sum(p.numel() for p in digits.network.parameters()):,} parameter
 
 # %% [markdown]
 # (Why 34 channels enter although a digit has one: the noisy picture, the linear guess of notebook 1, and 32 planes for the
-# condition, see part 5.)
+# condition, see part 4.)
 #
+# What the U-Net $F$ gives is not the noise itself but a correction to that guess, in units of how wrong the guess is on average
+# over the $D$ frequencies $k$, of variance $s_k^2$:
+#
+# $$\epsilon_\theta(x_t, t, c) = \text{guess} + \mathrm{rest}_t\, F(x_t, \text{guess}, t, c), \qquad
+# \mathrm{rest}_t^2 = \frac1D \sum_k \frac{\bar\alpha_t s_k^2}{\bar\alpha_t s_k^2 + 1 - \bar\alpha_t}.$$
+
+# %%
+from ddpm_faces.models.conditioning import ConditionalUNet
+
+show(ConditionalUNet.forward, first="return")
+show(type(digits.network.gaussian).variance_of_xt, first="return")
+show(type(digits.network.gaussian).rest)
+
+# %% [markdown]
 # **The step.** How much noise there is must be known to the network. The step $t$ becomes a vector of cosines and sines of
 # many frequencies, so that close steps have close vectors, and a small network turns it into the *time embedding*:
 #
@@ -164,18 +178,19 @@ plt.show()
 
 # %% [markdown]
 # The heads differ: some look along the stroke, some at the surroundings, some everywhere. Nobody told them; it is what helped
-# to tell the noise. Do not read too much into such maps: they say where values come from, not what is done with them.
+# to predict the noise. Do not read too much into such maps: they say where values come from, not what is done with them.
 
 # %% [markdown]
 # ## 2. The loss
 #
-# Training is short to say. Take a picture, a random step and random noise, mix them, and ask for the noise (DDPM, equation
+# Training is quickly described. Take a picture, a random step and random noise, mix them, and ask for the noise (DDPM, equation
 # 14):
 #
 # $$L = \mathbb E_{x_0, t, \epsilon}\ w_t\, \big\lVert \epsilon - \epsilon_\theta\big(\sqrt{\bar\alpha_t}\, x_0 +
 # \sqrt{1 - \bar\alpha_t}\, \epsilon,\ t,\ c\big) \big\rVert^2.$$
 #
-# What chance decides is drawn first, apart, so that a step can be repeated exactly:
+# ($\lVert \cdot \rVert^2$ is here the mean over the pixels, so that a loss does not depend on the size of the picture.)
+# Everything random is drawn first, separately from the loss, so that a step can be repeated exactly:
 
 # %%
 from ddpm_faces.diffusion.process import draw, loss
@@ -241,7 +256,7 @@ with Journal(RUN, state, config, store, STEPS, progress) as journal:
 # %%
 from ddpm_faces.ema import EMA
 
-show(train, first="value = loss", last="accelerator.backward")
+show(train, first="value = loss", last="state.ema.update")
 show(EMA.update)
 
 # %%
@@ -262,7 +277,7 @@ for path in sorted((RUN / "samples").glob("step-*.png")):
     display(picture.resize((picture.width * 3 // 4, picture.height * 3 // 4)))
 
 # %% [markdown]
-# Before the first step the network adds nothing, and what is drawn is the linear guess's idea of a digit: clouds of the right
+# Before the first step the network adds next to nothing, and what is drawn is the linear guess's idea of a digit: clouds of the right
 # size and spectrum. Soon there are strokes, then some digits, and late the class begins to have a say: what a class looks like
 # is learned more slowly than what a stroke looks like. Two minutes are too few for good digits. The shipped model in part 5, a
 # larger one, has seen several times as many pictures.
@@ -273,17 +288,18 @@ for path in sorted((RUN / "samples").glob("step-*.png")):
 # The class $c$ is a one-hot vector of ten entries, a linear map makes 32 numbers of it, and each number becomes a constant
 # plane beside the picture; a second linear map adds it to the time embedding:
 #
-# $$\text{input} = \big[\, x_t,\ \text{guess},\ W c + b \,\big], \qquad \mathrm{emb} \leftarrow \mathrm{emb}(t) + W' c + b'.$$
+# $$\text{input} = \big[\, x_t,\ \text{guess},\ W c + b \,\big], \qquad \mathrm{temb} = \mathrm{MLP}(\mathrm{emb}(t)) + W' c + b'.$$
+#
+# (The code enlarges $c$ by a constant, `GAIN`; notebook 4 comes back to it.)
 
 # %%
-from ddpm_faces.models.conditioning import ConditionalUNet
-
 show(ConditionalUNet.forward)
 
 # %% [markdown]
 # In a tenth of all cases the class is hidden in training: `keep` in the loss is 0, and the vector all zeros. So the network
 # also learns to work without: the *null condition*, for which $W c + b$ is just $b$. Below, your model draws each class from
-# one and the same noise, and at the right what it draws from that noise when no class is said.
+# one and the same noise, and at the right what it draws from that noise when no class is said. (Drawn with guidance: what the
+# class changes is exaggerated, fourfold for your model and twofold for the shipped one. Notebook 3 explains it.)
 
 # %%
 mine = ddpm_faces.load(RUN, device="auto")  # a run's folder is a model: its averaged weights
@@ -322,7 +338,7 @@ grid(strip, columns=9, top=layout.top, left=layout.left, zoom=2)
 # ## Exercises
 #
 # ### Exercise 1
-# How many parameters has an `Attention` of $C$ channels? Read its constructor (below) and write the formula. A group norm has
+# How many parameters does an `Attention` of $C$ channels have? Read its constructor (below) and write the formula. A group norm has
 # a scale and a shift for each channel; a 1x1 convolution from $A$ to $B$ channels has $AB$ weights and $B$ biases.
 
 # %%
@@ -339,7 +355,7 @@ def count(channels):
 
 
 check(
-    attention_parameters(96),
+    lambda: attention_parameters(96),
     lambda answer: answer == count(96) and attention_parameters(64) == count(64),
     f"for 96 channels it is {count(96):,}",
 )

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 3. Guidance
 #
-# Ask a conditional model for a man with glasses, and it draws faces of which *some* have glasses. It has learned what is
-# likely, and it is cautious. Classifier-free guidance (Ho & Salimans 2022) makes it obey more, without any training: the
+# Ask a conditional model for something, and it draws what is likely under that condition, not what shows it most clearly.
+# Classifier-free guidance (Ho & Salimans 2022) makes it obey more, without any training: the
 # network is asked twice, with and without the condition, and the difference is exaggerated. This notebook shows where that
 # comes from and what it costs.
 
@@ -118,7 +118,7 @@ grid(
 )
 
 # %% [markdown]
-# And faces. "Eyeglasses" are worn by one person in fifteen in the training data, which makes them hard to get:
+# And faces. "Eyeglasses" are worn by one person in fifteen in the training data, so the null model seldom draws them:
 
 # %%
 face_scales, spec = [0, 1, 2, 4, 7], "Eyeglasses,Male"
@@ -133,7 +133,7 @@ grid(torch.cat(rows), columns=FACES, left=[f"s = {s}" for s in face_scales], tit
 #
 # Both can be measured on digits. **Diversity**: how different are two pictures of one class? One minus the correlation of
 # their pixels: 0 for the same picture, however strong its ink. **Obedience**: in how many does one see the digit that was
-# asked for? Who sees? By part 1 the model is a classifier itself (Li et al. 2023): the class under which it tells the noise
+# asked for? Who sees? By part 1 the model is a classifier itself (Li et al. 2023): the class under which it predicts the noise
 # best is what it sees in the picture,
 #
 # $$\hat c(x_0) = \arg\min_c \sum_t w_t\, \lVert \epsilon - \epsilon_\theta(x_t, t, c) \rVert^2.$$
@@ -147,7 +147,7 @@ from ddpm_faces.diffusion.weighting import weights as step_weights
 
 
 def self_judged(pictures):
-    """The class (N,) under which the model tells the noise best, at three levels; the same noise for every class."""
+    """The class (N,) under which the model predicts the noise best, at three levels; the same noise for every class."""
     n, generator = len(pictures), torch.Generator().manual_seed(0)
     error = torch.zeros(n, 10)
     for level in (450, 650, 800):
@@ -196,7 +196,7 @@ plt.show()
 
 # %% [markdown]
 # At $s = 0$ the class is a matter of luck: one in ten. Most of the obedience is there at $s = 1$ or 2 already; what comes
-# after costs diversity and buys little. (With so few digits the numbers jump by a few percent. The settings for a GPU draw ten
+# after costs diversity and buys little. (With so few digits the numbers jump by a few percent. The settings for a GPU draw eight
 # times as many.) Each checkpoint says which scale suits it:
 
 # %%
@@ -206,8 +206,8 @@ print(f"mnist32: {digits.guidance:g}, celeba64: {faces.guidance:g}")
 # ## 5. What is not said
 #
 # A face has 40 attributes, and nobody wants to name them all. In a condition vector, +1 means "has it", -1 "has it not", and 0
-# says nothing. The package trains for this: in most pictures single attributes are hidden, in some a few, in others all but one or
-# two, so that vectors of all degrees of silence are familiar.
+# says nothing. The package trains for this: in most pictures single attributes are hidden, in some a few, in others all but one
+# or two, so that vectors of all degrees of silence are familiar.
 
 # %%
 from ddpm_faces.attributes import to_vector
@@ -252,7 +252,7 @@ def w(s):
     return ...
 
 
-check(w(3.0), lambda value: value == 2 and w(1.0) == 0 and w(0.0) == -1, "compare the factors of eps_c")
+check(lambda: w(3.0), lambda value: value == 2 and w(1.0) == 0 and w(0.0) == -1, "compare the factors of eps_c")
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -282,7 +282,7 @@ def agrees(eps):
     return bool((eps - (3 * toward - 2 * away)).abs().max() < 1e-4)
 
 
-check(steered(xt[:1], levels[:1]), agrees, "the equation of part 2, with eps of the 4 for eps_null")
+check(lambda: steered(xt[:1], levels[:1]), agrees, "the equation of part 2, with eps of the 4 for eps_null")
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -295,23 +295,25 @@ check(steered(xt[:1], levels[:1]), agrees, "the equation of part 2, with eps of 
 # ```
 #
 # To draw with it, take `dpm` from `ddpm_faces.diffusion.samplers`, `start = torch.randn(4, 1, 32, 32, device=digits.device)`
-# and `*_, state = dpm(steered, start, schedule, 15, None, True)`; the pictures are `state.x`.
+# and `*_, state = dpm(steered, start, schedule, 15, None, True)`; the pictures are `state.x`. With the two exchanged it draws a 4
+# that is no 9.
 # </details>
 
 # %% [markdown]
 # ### Exercise 3
-# By which factor does the diversity fall from $s = 1$ to $s = 8$ in your measurement? (`diversity` is a dictionary.)
+# What share of the diversity at $s = 1$ is left at $s = 8$ in your measurement? (`diversity` is a dictionary whose keys are the
+# scales.)
 
 # %%
-factor = ...
+share_left = ...
 
-check(factor, lambda f: abs(f - diversity[8] / diversity[1]) < 1e-6, "diversity at 8, divided by that at 1")
+check(share_left, lambda f: abs(f - diversity[8] / diversity[1]) < 1e-6, "diversity at 8, divided by that at 1")
 
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
-# factor = diversity[8] / diversity[1]
+# share_left = diversity[8] / diversity[1]
 # ```
 # </details>
 #

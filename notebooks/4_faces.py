@@ -78,7 +78,7 @@ plt.show()
 # What is not in the rules is missing from the picture: its white areas are simpler than the truth. Red blocks are make-up and
 # what comes with it, and beards; smiles pull up cheekbones and open mouths.
 #
-# A model learns these ties. It is not told what a lipstick *is*, only what pictures with that label look like, and nearly all
+# A model learns these ties. It is not told what lipstick *is*, only what pictures with that label look like, and nearly all
 # of them are of women. Part 4 shows what follows from that.
 #
 # ## 2. From forty numbers to channels
@@ -101,8 +101,8 @@ for name in ("Bald", "Smiling", "No_Beard"):
     print(f"{name:9} p = {frequency[k]:.3f}: present {float(present[k]):+.2f}, absent {-float(absent[k]):+.2f}")
 
 # %% [markdown]
-# Then comes a linear map to 32 numbers, $e = W \tilde c + b$ (times a constant, `GAIN`, that only helps the training). Each
-# number becomes a plane of 64 x 64 equal pixels, and the planes are put beside the picture as further channels. A second
+# Then comes a linear map to 32 numbers, $e = W (g\, \tilde c) + b$, where $g$ is a constant, `GAIN`, that only helps the training.
+# Each number becomes a plane of 64 x 64 equal pixels, and the planes are put beside the picture as further channels. A second
 # linear map adds the condition to the time embedding.
 #
 # $$\text{input} = \big[\, \underbrace{x_t}_{3},\ \underbrace{\text{guess}}_{3},\ \underbrace{e}_{32}\, \big]
@@ -136,7 +136,7 @@ print(f"planes against the formula: largest difference {float((planes[:, 0, 0] -
 print(f"nothing said, planes against the bias alone: {float((without[:, 0, 0] - bias).abs().max()):.1e}")
 
 # %% [markdown]
-# The last line is why "no condition" needs no special case: an empty vector leaves the bias, which is the learned null
+# The last line is why "no condition" needs no special case: an all-zero vector leaves the bias, which is the learned null
 # condition.
 #
 # ## 3. Ask for faces
@@ -145,7 +145,7 @@ print(f"nothing said, planes against the bias alone: {float((without[:, 0, 0] - 
 # left to chance.
 
 # %%
-show(parse_spec, first="for part", last="check_value")
+show(parse_spec, first="for part", last="contradictory")
 
 # %%
 specs = ["Smiling,-Male,Blond_Hair", "Male,-Young,Gray_Hair", "Male,Black_Hair,No_Beard=-1"]
@@ -162,13 +162,17 @@ grid(drawn, columns=4, left=specs, top=[f"seed {i}" for i in range(4)])
 #
 # $$c(v) = (c_1, \dots, c_{k-1},\ v,\ c_{k+1}, \dots, c_{40}), \qquad v = -1 \dots 1, \qquad x_T \text{ fixed}.$$
 #
-# One thing must be minded. The data hardly ever show a bald person with black hair, and never a beardless one with a beard. So
-# rivals give way: who turns blond loses the black as the blond comes.
+# This needs one correction. The data hardly ever show a bald person with black hair, or someone labelled `No_Beard` with a goatee.
+# So rivals give way: `settle` makes both ends of the strip, and `path` goes from one to the other, evenly in what the network is
+# shown: in $\tilde c$, where a rare attribute's presence is far from 0 and its absence near. Who turns blond loses the black as the
+# blond comes.
 
 # %%
+from ddpm_faces import interpolate
 from ddpm_faces.data.persons import RIVALS, sample_person, settle
 
 show(settle)
+show(interpolate.path)
 print("some rivals:", *(" and ".join(pair) for pair in RIVALS[::6]), sep="\n  ")
 
 # %%
@@ -188,9 +192,7 @@ grid(blond, columns=COLUMNS, top=strip.top, left=strip.left, title="Blond_Hair, 
 
 # %% [markdown]
 # Values between -1 and 1 were never in the training, apart from 0, which means "not said". The network fills the gap smoothly,
-# as networks do, although often the change happens within one or two columns. The columns are evenly spaced not in the values
-# above them but in what these are scaled to before the embedding, where a rare attribute's presence is far from 0 and its absence
-# is near. Watch what *else* changes: where labels go
+# as networks do, although often the change happens within one or two columns. Watch what *else* changes: where labels go
 # together in the data, the model cannot know which of the two was meant.
 #
 # ### A board of two attributes
@@ -279,7 +281,7 @@ there, away = ..., ...
 check(
     away if there is ... else there,
     lambda _: abs(there - 5) < 1e-6 and abs(away + 0.2) < 1e-6,
-    "p = 1/26, so (1 - p) / p = 25",
+    "p = 1/26, so (1 - p) / p = 25; absent is c = -1, so its number is negative",
 )
 
 # %% [markdown]
@@ -304,12 +306,13 @@ path_of_persons = ...
 
 
 def is_straight(path):
+    path = torch.as_tensor(path).float()
     ends = [torch.tensor(sample_person(seed, {}), dtype=torch.float32) for seed in (1, 2)]
-    steps = path.float().diff(dim=0)
+    steps = path.diff(dim=0)
     return (
         path.shape == (5, 40)
-        and torch.equal(path[0].float(), ends[0])
-        and torch.equal(path[-1].float(), ends[1])
+        and torch.equal(path[0], ends[0])
+        and torch.equal(path[-1], ends[1])
         and ((steps - steps[0]).abs().max() < 1e-5)
     )
 

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 5. Samplers
 #
-# A trained network tells the noise in a picture. How to get from noise to a picture with it is another question, and it has
+# A trained network predicts the noise in a picture. How to get from noise to a picture with it is another question, and it has
 # several answers: DDPM takes a thousand small random steps, DDIM fifty without chance, DPM-Solver++ fifteen. Here they are
 # seen as one family, their errors are measured, and we watch a picture on its way.
 #
@@ -122,6 +122,9 @@ print(f"largest difference, of values up to {float(by_ddim.abs().max()):.0f}: {f
 # (equation 5), even in the seventh root of $\bar\sigma$:
 #
 # $$\bar\sigma_i = \Big(\bar\sigma_{\max}^{1/7} + \tfrac{i}{n - 1}\big(\bar\sigma_{\min}^{1/7} - \bar\sigma_{\max}^{1/7}\big)\Big)^7.$$
+#
+# Here $\bar\sigma_{\max} = 80$, above which there is nothing to see but noise. Only the first step is taken from the true
+# beginning, 20,000: that jump does no harm, since $\hat x_0$ hardly changes on the way.
 
 # %%
 from ddpm_faces.diffusion.schedule import Schedule
@@ -227,7 +230,7 @@ grid(torch.cat(blocks), columns=8, left=list(names), top=[f"{n} steps" for n in 
 #
 # Without chance on the way, the starting noise decides everything. Then the noise is a *name* of the picture: the same noise
 # under another condition gives the same handwriting (notebook 2), and noise between two others gives pictures between.
-# (Between means on the sphere: the plain mean of two noises has too little variance to be noise.)
+# ("Between" here is along an arc, $\cos a\, z_1 + \sin a\, z_2$: the plain mean of two noises has too little variance to be noise.)
 
 # %%
 again = last(ddim(eps, start, schedule, 20, chance(seed=1), clip=True))
@@ -283,9 +286,10 @@ grid(
 
 # %% [markdown]
 # $\hat x_0$ begins as the mean of all sixes, decides on a shape while $x$ is still noise to the eye, and adds detail at the
-# end. DPM's $x$ stays clean of new noise; DDPM's is renewed on the way.
+# end. DPM's $x$ stays clean of new noise; DDPM's noise is renewed at every step.
 #
-# The same as curves: a few pixels' values $\bar x = x / \sqrt{\bar\alpha}$ against the noise $\bar\sigma$, from right to left.
+# The same as curves: a few pixels' values $\bar x = x / \sqrt{\bar\alpha}$ against the noise $\bar\sigma$, which falls
+# from left to right as sampling proceeds.
 # Without chance the curves are smooth, nearly straight at first, which is why few steps are enough; DDPM's walk around.
 
 # %%
@@ -306,7 +310,7 @@ panels[0].set_ylabel(r"$\bar x$ of four pixels")
 plt.show()
 
 # %% [markdown]
-# All end at black or white, -1 or 1 (grey lines).
+# Most end near black or white, -1 or 1 (grey lines); a pixel on the edge of a stroke may end grey.
 #
 # ## Exercises
 #
@@ -329,7 +333,7 @@ def as_the_package(result):
     return float((mine - after.x).abs().max()) < 1e-3
 
 
-check(ddim_step(start, start, 0.1, 0.3), as_the_package, "first x0, then mix x0 and the noise anew")
+check(lambda: ddim_step(start, start, 0.1, 0.3), as_the_package, "first x0, then mix x0 and the noise anew")
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -370,7 +374,7 @@ check(pictures_through, lambda n: n == 30, "with guidance each picture goes thro
 
 # %% [markdown]
 # ### Exercise 3
-# On the curve of part 4: what order has DDIM on the Gaussian? Estimate it from its errors at 80 and 160 steps, as
+# On the curve of part 4: what order does DDIM have on the Gaussian? Estimate it from its errors at 80 and 160 steps, as
 # $\log_2(\text{error}_{80} / \text{error}_{160})$, which is 1 if twice the steps halve the error.
 
 # %%

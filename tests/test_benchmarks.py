@@ -11,6 +11,7 @@ from torch.autograd import DeviceType
 
 from benchmarks import ablation, data, learning, roofline, sampling, training, trials
 from benchmarks.workers import Worker
+from ddpm_faces.attributes import CELEBA
 from ddpm_faces.data import open_data
 from ddpm_faces.models.report import ReportUNet
 
@@ -91,9 +92,10 @@ def test_ablation_compares_at_equal_time_and_goes_on_where_it_was(celeba, tmp_pa
     variants = {name: ablation.VARIANTS[name] for name in (ablation.PRESET, *chosen)}
     monkeypatch.setattr(ablation, "VARIANTS", variants)
     config = ablation.AblationConfig(out=tmp_path, batch_size=2)
+    ours, larger = variants[ablation.PRESET].size, variants[chosen[1]].size
     measured = ablation.speeds(open_data("celeba", celeba), config, rounds=1)
-    assert measured["{}"] == 1 and measured['{"blocks": 2}'] > 1
-    monkeypatch.setattr(ablation, "speeds", lambda *_: {"{}": 1, '{"blocks": 2}': 2})
+    assert measured[ours] == 1 and measured[larger] > 1
+    monkeypatch.setattr(ablation, "speeds", lambda *_: {ours: 1, larger: 2})
     assert ablation.main(flags) == 0
     first = capsys.readouterr().out
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]
@@ -102,7 +104,22 @@ def test_ablation_compares_at_equal_time_and_goes_on_where_it_was(celeba, tmp_pa
     assert all(0.5 < row["error"] < 2 for row in rows.values()) and first.count("two blocks a level") == 2
     monkeypatch.setattr(ablation, "trial", lambda *_: pytest.fail("it was tried already"))
     assert ablation.main(flags) == 0 and capsys.readouterr().out.split("\nchip")[0] in first, "only the table again"
-    assert ablation.main([*flags, "--only", "three blocks"]) == 2 and "no variant 'three blocks'" in capsys.readouterr().err
+    bad = (["--only", "three blocks"], "no variant 'three blocks'"), (["--images", "3"], "--images 3 is outside 4")
+    damaged = (["--lr", "0.1"], "other settings"), (["--held-out", "9999"], "the validation split has")
+    for words, message in (*bad, *damaged):
+        assert ablation.main([*flags, *words]) == 2 and message in capsys.readouterr().err
+    (tmp_path / "results.json").write_text("{")
+    assert ablation.main(flags) == 2 and "is damaged" in capsys.readouterr().err
+
+
+def test_of_each_face_the_rarest_thing_to_see_is_told():
+    frequencies = [0.5] * 40
+    hat, smile, male = (CELEBA.index(name) for name in ("Wearing_Hat", "Smiling", "Male"))
+    frequencies[hat] = 0.05
+    c = -torch.ones(3, 40)
+    c[0, [hat, smile]] = c[1, male] = 1
+    shown = ablation.single(CELEBA, frequencies)(c)
+    assert shown[0, hat] == 1 and shown[1, male] == 1 and shown.abs().sum() == 2, "a face with nothing to see is told nothing"
 
 
 class OneConvolution(torch.nn.Module):

@@ -55,6 +55,9 @@ def test_show_displays_it(monkeypatch):
         (3, "right"),
         (4, "not right: it is odd"),
         ("x", "not right: TypeError: not all arguments converted during string formatting"),
+        (lambda: 3, "right"),
+        (lambda: ..., "not yet: put your answer in the place of the dots"),
+        (lambda: 1 / 0, "not right: ZeroDivisionError: division by zero"),
     ],
 )
 def test_a_check_says_what_it_thinks(answer, said, capsys):

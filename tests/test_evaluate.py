@@ -274,5 +274,7 @@ def test_blurred_pictures_keep_their_colour_and_lose_their_edges():
 
 def test_guidance_is_chosen_among_the_good_ones():
     rows = ((1, 10, 0.6), (2, 10.5, 0.8), (4, 20, 0.95))
-    points = [{"guidance": g, "KID": kid, "KID spread": 0.3, "obedience": obeyed} for g, kid, obeyed in rows]
-    assert choose(points) == 2
+    points = [{"guidance": g, "KID": kid, "obedience": obeyed} for g, kid, obeyed in rows]
+    assert choose(points, 20) == 2 and choose(points, 19) == 1 and choose(points, 300) == 4
+    assert choose([p | {"alone": 1 / p["guidance"]} for p in points], 20) == 1, "single attributes decide"
+    assert choose(points, 5) == 1, "better than the ruler, all of it"

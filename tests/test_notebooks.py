@@ -104,7 +104,9 @@ def test_the_notebook_runs(source, tmp_path):
             cells.append(solved[-1])
     assert len(exercises) == len(solved) == 3
     run = nbformat.v4.new_notebook(cells=cells, metadata=notebook.metadata)
-    client = NotebookClient(run, timeout=900, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}})
+    client = NotebookClient(
+        run, timeout=900, kernel_name="python3", coalesce_streams=True, resources={"metadata": {"path": str(tmp_path)}}
+    )
     try:
         client.execute()
         run.cells = [cell for cell in run.cells if not any(cell is solution for solution in solved)]

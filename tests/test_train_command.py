@@ -109,6 +109,8 @@ def test_the_reports_own_network_is_trained_and_used_like_ours(celeba, tmp_path,
     assert generate(model, "Smiling", n=2, steps=2).shape == (2, 3, 64, 64)
     settings = runs.read_config(tmp_path / "whole")
     assert settings["weighting"] == "uniform" and settings["p_null"] == settings["p_each"] == 0, "its own recipe"
+    assert not settings["flip"] and settings["clip"] == settings["ema"] == 0 and settings["precision"] == "no"
+    assert all(torch.equal(whole[name.replace("ema.", "model.")], t) for name, t in whole.items() if name.startswith("ema."))
     capsys.readouterr()
     assert run(celeba, tmp_path / "other", *argv, "--weighting", "unit") == 2
     assert "networks with a Gaussian" in capsys.readouterr().err

@@ -52,4 +52,4 @@ def single_attributes(names: tuple[str, ...], attributes: Sequence[str], each: i
                 row[names.index(name)] = value
                 rows.append(row)
                 seeds.append(i)
-    return torch.stack(rows), seeds
+    return torch.stack(rows) if rows else torch.zeros(0, len(names)), seeds

@@ -74,9 +74,13 @@ def sweep(by_guidance: list[dict[str, Any]], by_steps: list[dict[str, Any]]) -> 
     grid = figure.subplots(len(rows), len(columns), squeeze=False, sharey="row")
     for column, (x, points) in enumerate(columns):
         for row, y in enumerate(rows):
-            grid[row][column].plot([p[x] for p in points], [p[y] for p in points], "o-")
+            for key, style in ((y, "o-"), *([("alone", "s--")] if y == "obedience" and "alone" in points[0] else [])):
+                label = {"obedience": "whole vectors", "alone": "asked alone"}.get(key)
+                grid[row][column].plot([p[x] for p in points], [p[key] for p in points], style, label=label)
             grid[row][column].grid(alpha=0.3)
         grid[-1][column].set_xlabel(x)
+    if "alone" in columns[0][1][0]:
+        grid[-1][0].legend(frameon=False)
     for row, y in enumerate(rows):
         grid[row][0].set_ylabel({"FID": "FID (low is good)", "recall": "recall (diversity)"}.get(y, y))
     return render(figure)

@@ -15,7 +15,7 @@ from ddpm_faces.evaluation.extractors import Extractor
 from ddpm_faces.images import to_tensor, to_uint8
 from ddpm_faces.judge import Extracted
 
-BLUR = 1 / 32  # deviation of the blur, in sides of a picture: 2 pixels of 64
+BLUR = 2.0  # deviation of the blur, in pixels
 
 
 def extract_from_store(extractor: Extractor, store: Store, count: int, what: str) -> Extracted:
@@ -40,12 +40,11 @@ def extract_from_store(extractor: Extractor, store: Store, count: int, what: str
 
 
 def blurred(pictures: np.ndarray) -> np.ndarray:
-    """(N, H, W, C) uint8, out of focus: a Gaussian blur of BLUR times the height."""
+    """(N, H, W, C) uint8, out of focus: a Gaussian blur of BLUR pixels."""
     from torchvision.transforms.functional import gaussian_blur
 
-    deviation = pictures.shape[1] * BLUR
     parts = np.array_split(pictures, -(-len(pictures) // 256))
-    return np.concatenate([to_uint8(gaussian_blur(to_tensor(p), 2 * round(3 * deviation) + 1, deviation)) for p in parts])
+    return np.concatenate([to_uint8(gaussian_blur(to_tensor(p), 2 * round(3 * BLUR) + 1, BLUR)) for p in parts])
 
 
 def noise(pictures: np.ndarray, seed: int = 0) -> np.ndarray:

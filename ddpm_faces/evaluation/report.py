@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+STRANGERS = "two different real ones"
 STRIPS = """monotone: rank correlation of the column and the asked logit; rise: that logit's change; others: mean absolute
 change of the other logits; person: cosine of the two ends' features; step: mean perceptual distance of neighbours; jump: the
 largest step of a strip in its mean one."""
 
 COPIES = "A copy: the nearest is at most a third as far as the second nearest (Yoon et al. 2023)."
-CHOICE = "obeyed best among those whose KID is at most two of its deviations above the lowest."
+CHOICE = "obeyed best among those whose KID is at most a twentieth of the way from the lowest to that of blurred pictures."
+THRESHOLD = """Balanced accuracy, as the classifier sees it; 0.5 is chance. A yes begins where yes and no are equally likely
+among pictures of which half have the attribute: at the log odds of its frequency in training. Accuracies are taken at 0."""
+PRECISION = "Precision tells little in these features, in which even noise has some: read FID, KID and recall."
+VECTORS = "A conditional model was asked for the very attributes of the test pictures, which training pictures do not have."
 
 
 def cell(value: Any) -> str:
@@ -41,27 +46,34 @@ def protocol(about: dict[str, Any]) -> str:
     )
 
 
+def heading(title: str, part: dict[str, Any]) -> list[str]:
+    """A part's title, and how and when it was measured."""
+    return [f"## {title}", "", f"`{' '.join(part['command'])}`, {part['date']}", ""]
+
+
 def markdown(report: dict[str, Any]) -> str:
     """The whole report."""
     about = report["about"]
     lines = [f"# {about['model']}, measured", "", protocol(about) + ".", "", f"`{about['extractor']}` is {about['note']}.", ""]
-    lines += [f"Classifier: {about['classifier']}. Command: `{' '.join(about['command'])}`, {about['date']}.", ""]
+    lines += [f"Classifier: {about['classifier']}.", ""]
     if quality := report.get("quality"):
         lines += [
-            "## Quality", "", *table(quality["rows"]), "",
+            *heading("Quality", quality), *table(quality["rows"]), "",
             f"Against {quality['reference pictures']} real pictures of the test split, through the same crop. FID is biased "
             f"upwards where pictures are few beside its {quality['features']} features: compare it at equal counts only.",
         ]  # fmt: skip
         if about["extractor"] != "inception":
             lines += ["The classifier was fitted to training pictures, which makes the floor a little higher than it would be."]
+            lines += [PRECISION]
+        lines += [VECTORS]
         if any("faces found" in row for row in quality["rows"].values()):
             lines += ["Faces found: the share of pictures in which dlib's frontal detector finds a face."]
         lines += [
-            f"The model is {quality['share of the way']:.0%} of the way from the floor to blurred pictures, by FID. Colour, "
-            f"mean less that of the test split: {quality['tint']}.", "", "![](samples.png)", "",
+            f"The model is {quality['share of the way']:.0%} of the way from the floor to blurred pictures, by FID. Mean "
+            f"colour minus the test split's: {quality['tint']}.", "", "![](samples.png)", "",
         ]  # fmt: skip
     if control := report.get("control"):
-        lines += ["## Control", "", "Balanced accuracy, as the classifier sees it; 0.5 is chance.", ""]
+        lines += [*heading("Control", control), THRESHOLD, ""]
         lines += [f"All: {sentence(control['means'])}."]
         if "recognised" in control:
             facts = {key: control[key] for key in ("recognised", "recognised of real ones")}
@@ -73,10 +85,11 @@ def markdown(report: dict[str, Any]) -> str:
             lines += [f"Asked alone, one figure is known to {error:.2f} at worst (standard error); --each makes it more exact."]
         lines += ["", *table(control["table"]), "", "![](control.png)", ""]
     if strips := report.get("strips"):
-        lines += ["## Interpolation", "", *table(strips["table"] | {"mean": strips["means"]}), ""]
+        rows = strips["table"] | {"mean": strips["means"], STRANGERS: strips[STRANGERS]}
+        lines += [*heading("Interpolation", strips), *table(rows), ""]
         lines += [STRIPS, "", "![](strips.png)", "![](curves.png)", ""]
     if memory := report.get("memorisation"):
-        lines += ["## Memorisation", "", *table(memory["spaces"]), ""]
+        lines += [*heading("Memorisation", memory), *table(memory["spaces"]), ""]
         lines += [
             f"Distances of {memory['samples']} samples and of the test split to the nearest training picture. {COPIES}",
             "",
@@ -87,8 +100,10 @@ def markdown(report: dict[str, Any]) -> str:
             if sweep[key]:
                 name = key.removeprefix("by ")
                 rows = {cell(point[name]): point for point in sweep[key]}
-                lines += [f"## Sweep {key}", "", *table(rows, [k for k in sweep[key][0] if k not in ("sampler", name)]), ""]
-        lines += [f"{sweep['pictures a point']} pictures a point."]
+                shown = [k for k in sweep[key][0] if k not in ("sampler", name)]
+                lines += [*heading(f"Sweep {key}", sweep), *table(rows, shown), ""]
+        kid = cell(sweep["KID of blurred pictures"])
+        lines += [f"{sweep['pictures a point']} pictures a point. KID of as many blurred pictures: {kid}."]
         if "guidance chosen" in sweep:
             lines += [f"Chosen: guidance {sweep['guidance chosen']:g}, {CHOICE}"]
         lines += ["![](sweep.png)", ""]

@@ -20,13 +20,14 @@ from ddpm_faces.generation import generate
 from ddpm_faces.images import to_uint8
 
 PART = 64  # pictures in a file
-CODE = ("generation.py", "diffusion/*.py", "models/*.py")  # a change of these makes other pictures
+DRAWS = ("generation.py", "diffusion/*.py", "models/*.py")  # a change of this code makes other pictures,
+MEASURES = ("evaluation/*.py", "judge.py", "interpolate.py", "data/persons.py")  # and of this other figures
 
 
-def code_fingerprint() -> str:
-    """A short name for the code that draws."""
+def code_fingerprint(code: tuple[str, ...] = DRAWS) -> str:
+    """A short name for the package's files that fit these patterns, as they are."""
     here = Path(__file__).parents[1]
-    return hashlib.sha256(b"".join(path.read_bytes() for glob in CODE for path in sorted(here.glob(glob)))).hexdigest()[:12]
+    return hashlib.sha256(b"".join(path.read_bytes() for glob in code for path in sorted(here.glob(glob)))).hexdigest()[:12]
 
 
 class SampleCache:

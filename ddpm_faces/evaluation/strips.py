@@ -69,6 +69,17 @@ def score_strips(judge: Judge, x: Tensor, conditions: Tensor, asked: int) -> tup
     return measure(logits, features, steps, asked, held), logits[:, :, asked]
 
 
+def strangers(judge: Judge, x: Tensor) -> dict[str, float]:
+    """The same measures of what is no strip, between each of the pictures x (N, C, H, W) and the next one: how far other
+    persons are. "others", "person" and "step" as in StripScore."""
+    seen = judge.extract(x)
+    return {
+        "others": float((seen.logits[1:] - seen.logits[:-1]).abs().mean()),
+        "person": float(torch.cosine_similarity(seen.features[1:], seen.features[:-1], dim=-1).mean()),
+        "step": float(perceptual_distance(judge, x[1:], x[:-1]).mean()),
+    }
+
+
 def measure(logits: Tensor, features: Tensor, steps: Tensor, asked: int, held: Tensor) -> StripScore:
     """logits (R, C, K), features (R, C, F) of R strips of C columns and the distances (R, C - 1) between neighbours.
 

@@ -20,8 +20,9 @@ from ddpm_faces.evaluation.extractors import Extractor
 from ddpm_faces.evaluation.memorisation import PART, Distances, Nearest, nearest, pixel_parts, pixels
 from ddpm_faces.evaluation.metrics import compare
 from ddpm_faces.evaluation.reference import blurred, extract_from_store, noise
+from ddpm_faces.evaluation.report import STRANGERS
 from ddpm_faces.evaluation.samples import SampleCache
-from ddpm_faces.evaluation.strips import score_strips
+from ddpm_faces.evaluation.strips import score_strips, strangers
 from ddpm_faces.images import to_tensor
 from ddpm_faces.judge import Judge, scores
 
@@ -32,7 +33,8 @@ EASY = (
 )
 MODEL, FLOOR, BLURRED = "the model", "real training pictures (the floor)", "the same, blurred"
 NOISE, FACES = "noise (the ceiling)", "faces found"
-PAIRS = 64  # samples shown beside their nearest training pictures
+PAIRS, LOOKED_AT = 64, 5_000  # samples shown beside their nearest training pictures; at most so many are compared with them
+NEAR = 0.05  # of the way from the lowest KID to the blurred pictures': what is as good as the lowest
 SCALES, STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0), (5, 10, 15, 25)
 
 
@@ -81,12 +83,17 @@ class Suite:
         n = n or self.n
         return self.cache.draw(self.conditions(n), list(range(self.seed, self.seed + n)), what, **changes)
 
+    def real(self, n: int, store: Store | None = None) -> np.ndarray:
+        """Pictures spread over the test split, or over another store."""
+        store = store or self.test
+        return store.images[spread(len(store), n)]
+
     def quality(self) -> Part:
         """The model and rulers from the same run: real pictures, the same out of focus, and noise; of each as many."""
         count = min(self.n, len(self.train))
         generated = self.samples()
         generated = generated[spread(len(generated), count)]
-        trained_on = self.train.images[spread(len(self.train), count)]
+        trained_on = self.real(count, self.train)
         pictures = {MODEL: generated, FLOOR: trained_on, BLURRED: blurred(trained_on), NOISE: noise(trained_on)}
         real = extract_from_store(self.extractor, self.test, self.reference, "the test split")
         rows = {
@@ -135,7 +142,7 @@ class Suite:
             alone = self.cache.draw(vectors, [self.seed + s for s in seeds], "attributes asked alone")
             found = obedience(self.judge.extract(alone, progress="the judge").logits, vectors, exclusive, thresholds)
             for k, row in enumerate(table.values()):
-                row |= {"alone": found.balanced[k], "asked alone": 2 * self.each}
+                row |= {"alone": found.balanced[k], "accuracy alone": found.accuracy[k], "asked alone": 2 * self.each}
         numbers: dict[str, Any] = {"table": table, "means": means(table, self.names)}
         if exclusive:
             numbers["recognised"] = sum(a * n for a, n in zip(whole.accuracy, whole.yes, strict=True) if n) / len(asked)
@@ -170,20 +177,27 @@ class Suite:
             shown.append(x[0])
         mean = {key: float(np.mean([row[key] for row in table.values()])) for key in next(iter(table.values()))}
         overview = sheet(torch.cat(shown), self.columns, left=list(table), title="the first person of each strip")
-        return Part({"table": table, "means": mean}, {"strips.png": overview, "curves.png": plots.curves(curves)})
+        numbers = {"table": table, "means": mean, STRANGERS: strangers(self.judge, to_tensor(self.real(64)))}
+        return Part(numbers, {"strips.png": overview, "curves.png": plots.curves(curves)})
 
     def memorisation(self) -> Part:
         """The nearest training pictures (and, of faces, mirror images) of the samples and of the test split."""
         generated, mirror = self.samples(), self.test.image_shape[0] == 3  # digits, which are grey, have no mirror images
-        held_out = self.test.images[spread(len(self.test), self.n)]
+        generated = generated[spread(len(generated), LOOKED_AT)]
+        held_out = self.real(len(generated))
         features = [*self.judge.extract(self.train.images, progress="the judge on training pictures").features.split(PART)]
         if mirror:
             images = self.train.images[:, :, ::-1]
             features += self.judge.extract(images, progress="and on their mirror images").features.split(PART)
         sets = (generated, "samples"), (held_out, "held-out pictures")
+        count = (1 + mirror) * -(-len(self.train) // PART)
+
+        def near(queries: Tensor, parts: Iterable[Tensor], what: str) -> Nearest:  # which takes minutes among all of CelebA
+            return nearest(queries, tqdm(parts, f"nearest to {what}", count, leave=False, unit=f"{PART} img"))
+
         found = {
-            "features": Distances(*(self.nearest(self.judge.extract(p).features, features, what) for p, what in sets)),
-            "pixels": Distances(*(self.nearest(pixels(p), pixel_parts(self.train.images, mirror), what) for p, what in sets)),
+            "features": Distances(*(near(self.judge.extract(p).features, features, what) for p, what in sets)),
+            "pixels": Distances(*(near(pixels(p), pixel_parts(self.train.images, mirror), what) for p, what in sets)),
         }
         count = min(PAIRS, len(generated))
         rows = [to_tensor(generated[:count])]
@@ -201,32 +215,37 @@ class Suite:
             {"spaces": numbers, "samples": len(generated)}, {"nearest.png": overview, "distances.png": plots.distances(found)}
         )
 
-    def nearest(self, queries: Tensor, parts: Iterable[Tensor], what: str) -> Nearest:
-        """`nearest` with a bar: comparing pixels with all of CelebA takes minutes."""
-        return nearest(queries, tqdm(parts, f"nearest to {what}", leave=False, unit=f"{PART} img"))
-
     def sweep(self, n: int, scales: Sequence[float] = SCALES, steps: Sequence[int] = STEPS) -> Part:
-        """Quality and obedience against guidance at the default steps, and against steps at the default guidance."""
+        """Quality and obedience against guidance at the default steps, and against steps at the default guidance.
+
+        "obedience" is that to whole vectors, or to digits; "alone" that to single attributes that are easy to see.
+        """
         real = extract_from_store(self.extractor, self.test, self.reference, "the test split")
-        own = self.cache.options
+        soft = self.extractor.extract(blurred(self.real(n, self.train)), "blurred pictures")
+        own, exclusive, thresholds = self.cache.options, self.kind == "digits", self.judge.config.thresholds
+        easy = [name for name in EASY if name in self.names]
+        vectors, seeds = single_attributes(self.names, easy, max(1, n // 48))
 
         def point(**changes) -> dict[str, float]:
             label = ", ".join(f"{key} {value:g}" for key, value in changes.items())
             pictures = self.samples(n, f"sweep: {label}", **changes)
-            found = compare(self.extractor.extract(pictures), real, exclusive=False)
+            found = compare(self.extractor.extract(pictures, f"features: {label}"), real, exclusive=False)
             if self.names:
-                obeyed = obedience(
-                    self.judge.extract(pictures).logits, self.conditions(n), self.kind == "digits", self.judge.config.thresholds
-                )
+                obeyed = obedience(self.judge.extract(pictures).logits, self.conditions(n), exclusive, thresholds)
                 found["obedience"] = float(np.nanmean(obeyed.balanced))
+            if easy:
+                alone = self.cache.draw(vectors, [self.seed + s for s in seeds], f"asked alone: {label}", **changes)
+                obeyed = obedience(self.judge.extract(alone).logits, vectors, exclusive, thresholds)
+                found["alone"] = float(np.nanmean(obeyed.balanced))
             return {**own, **changes, **found}
 
         guidance = [point(guidance=scale) for scale in sorted({*scales, own["guidance"]})] if self.names else []
         possible = [count for count in steps if count <= self.cache.model.schedule.steps]
         by_steps = [point(steps=count) for count in sorted({*possible, own["steps"]})]
         numbers: dict[str, Any] = {"pictures a point": n, "by guidance": guidance, "by steps": by_steps}
+        numbers["KID of blurred pictures"] = compare(soft, real, exclusive=False)["KID"]
         if guidance:
-            numbers["guidance chosen"] = choose(guidance)
+            numbers["guidance chosen"] = choose(guidance, numbers["KID of blurred pictures"])
         return Part(numbers, {"sweep.png": plots.sweep(guidance, by_steps)})
 
 
@@ -241,8 +260,11 @@ def means(table: dict[str, dict[str, float]], names: Sequence[str]) -> dict[str,
     return {key: float(np.nanmean([table[name][key] for name in names])) for key in keys}
 
 
-def choose(points: list[dict[str, float]]) -> float:
-    """The guidance obeyed best among those whose KID is at most two of its deviations above the lowest."""
-    least = min(points, key=lambda p: p["KID"])
-    good = (p for p in points if p["KID"] <= least["KID"] + 2 * least["KID spread"])
-    return max(good, key=lambda p: p["obedience"])["guidance"]
+def choose(points: list[dict[str, float]], ruler: float) -> float:
+    """The guidance obeyed best (alone, where that was measured) among those whose KID is NEAR the lowest.
+
+    ruler: the KID of blurred pictures. KID is unbiased, so that the choice does not depend on how many pictures were drawn.
+    """
+    least = min(p["KID"] for p in points)
+    good = (p for p in points if p["KID"] <= least + NEAR * max(0.0, ruler - least))
+    return max(good, key=lambda p: p.get("alone", p["obedience"]))["guidance"]
