@@ -26,6 +26,7 @@ class BenchConfig:
     """The settings of `benchmarks`."""
 
     quick: bool = arg(False, "small batches and one round: under two minutes, and rough")
+    compile: bool = arg(False, "measure our training under torch.compile, too, which takes minutes to begin")
     device: str = arg("cpu", "where to measure", choices=("cpu", "cuda"))
     out: Path = arg(Path("out/bench"), "folder for results.json, results.md and results.png", metavar="FOLDER")
 
@@ -36,10 +37,10 @@ def draw(results: dict, path: Path) -> None:
 
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
-    rows = results["training"]
+    rows, others = results["training"], ("report", "the report", "lucidrains")
 
     def bars(axes, names: list[str], values: list[float], title: str, form: str) -> None:
-        drawn = axes.barh(names, values, color=["C0" if "ours" in name or "dpm" in name else "0.6" for name in names])
+        drawn = axes.barh(names, values, color=["0.6" if name.startswith(others) else "C0" for name in names])
         axes.bar_label(drawn, [form.format(value) for value in values], padding=3)
         axes.set_title(title, fontsize=10)
         axes.invert_yaxis()
@@ -74,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         results: dict[str, Any] = {"machine": machine(device)}
         count = 256 if gpu else 4 if quick else 8
         parts: dict[str, Callable[[], Any]] = {
-            "training": lambda: training.run(batches, quick, device, say),
+            "training": lambda: training.run(batches, quick, device, say, config.compile),
             "data": lambda: data.run(512 if quick else 2048, say),
             "sampling": lambda: sampling.run(sampling.QUICK if quick else sampling.WAYS, count, device, say),
             "roofline": lambda: roofline.run(batches[0], 4 if quick else 12, device, say),

@@ -18,6 +18,7 @@ SIZE = 64
 CONTENDERS = {
     "ours": "ours, `celeba64`",
     "ours, fp32": "ours, fp32",
+    "ours, compiled": "ours, torch.compile",
     "report": "the report's network and loop",
     "lucidrains": "denoising-diffusion-pytorch",
 }
@@ -40,13 +41,16 @@ def make(name: str, batch: int, device: str) -> Callable[[float], dict]:
     """What a worker runs: turn(seconds) trains for about so long and says how many pictures a second that were."""
     turn, network = {"report": report, "lucidrains": lucidrains}.get(name, ours)(name, batch, device)
     count = sum(p.numel() for p in network.parameters())
-    turn(0)  # the first step allocates and chooses kernels
+    begin = time.perf_counter()
+    turn(0)  # the first step allocates and chooses kernels, or compiles
+    first = time.perf_counter() - begin
 
     def measure(seconds: float) -> dict:
         images, taken = turn(seconds)
         if device.startswith("cuda"):
             torch.cuda.empty_cache()  # the others are on this GPU, too
-        return {"images_per_second": images / taken, "peak_mib": peak_memory(), "parameters": count}
+        speed = images / taken
+        return {"images_per_second": speed, "peak_mib": peak_memory(), "parameters": count, "first_step_seconds": first}
 
     return measure
 
@@ -81,6 +85,8 @@ def ours(name: str, batch: int, device: str) -> tuple[Turn, torch.nn.Module]:
     store = random_store(2048)
     network = ConditionalUNet((3, 64, 64), 40, frequencies=store.frequencies, **PRESETS["celeba64"])
     state = TrainState.new(network, Recipe(batch_size=batch, flip=True), accelerator, 10**6)
+    if name == "ours, compiled":
+        state.parallel = torch.compile(state.parallel)  # type: ignore[assignment]
     steps = train(state, store, Schedule(), 10**6)
     return repeat(lambda: next(steps), batch, device), network
 
@@ -137,22 +143,23 @@ def parameters_of_ours() -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def contenders(quick: bool) -> list[str]:
-    """Those of all, or of the quick run, that can be run here: the peer comes with `pip install -e ".[bench]"`."""
-    names = [name for name in CONTENDERS if not quick or name != "ours, fp32"]
+def contenders(quick: bool, compiled: bool) -> list[str]:
+    """Those asked for that can be run here: the peer comes with `pip install -e ".[bench]"`."""
+    left_out = ["ours, fp32"] * quick + ["ours, compiled"] * (not compiled)
+    names = [name for name in CONTENDERS if name not in left_out]
     if not importlib.util.find_spec("denoising_diffusion_pytorch"):
         print('denoising-diffusion-pytorch is not installed and left out: pip install -e ".[bench]"')
         names.remove("lucidrains")
     return names
 
 
-def run(batches: Sequence[int], quick: bool, device: str, say: Callable[[str], None]) -> list[dict]:
+def run(batches: Sequence[int], quick: bool, device: str, say: Callable[[str], None], compiled: bool = False) -> list[dict]:
     """A row for each batch size and contender; ratios are medians over the rounds, of two turns in the same round."""
     rows, rounds, seconds = [], 1 if quick else 3, 3 if quick else 12
     for batch in batches:
         with ExitStack() as stack:
             say(f"training: everybody's first step at a batch of {batch}")
-            workers = {name: stack.enter_context(Worker(make, name, batch, device)) for name in contenders(quick)}
+            workers = {name: stack.enter_context(Worker(make, name, batch, device)) for name in contenders(quick, compiled)}
             for name, worker in list(workers.items()):
                 try:
                     worker.wait()
@@ -176,6 +183,7 @@ def run(batches: Sequence[int], quick: bool, device: str, say: Callable[[str], N
                     "images_per_second": median(t["images_per_second"] for t in mine),
                     "ours_is_faster_by": median(ratios),
                     "peak_mib": max(t["peak_mib"] for t in mine),
+                    "first_step_seconds": mine[0]["first_step_seconds"],
                 }
             )
     return rows
@@ -184,12 +192,12 @@ def run(batches: Sequence[int], quick: bool, device: str, say: Callable[[str], N
 def table(rows: Sequence[dict]) -> str:
     """Markdown."""
     lines = [
-        "| training, 64x64 | parameters | batch | pictures a second | ours is faster by | peak memory |",
-        "|---|---|---|---|---|---|",
+        "| training, 64x64 | parameters | batch | pictures a second | ours is faster by | peak memory | first step |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         lines.append(
             f"| {CONTENDERS[row['contender']]} | {row['parameters']:,} | {row['batch']} | {row['images_per_second']:.1f} | "
-            f"{row['ours_is_faster_by']:.1f}x | {row['peak_mib']:,.0f} MiB |"
+            f"{row['ours_is_faster_by']:.1f}x | {row['peak_mib']:,.0f} MiB | {row['first_step_seconds']:.1f} s |"
         )
     return "\n".join(lines)

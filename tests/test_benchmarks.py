@@ -156,8 +156,9 @@ def test_the_profile_sorts_operators_and_counts_none_twice():
 
 def test_tables_say_what_was_measured():
     row = {"batch": 64, "parameters": 10, "images_per_second": 50.0, "ours_is_faster_by": 1.0, "peak_mib": 900.0}
+    row["first_step_seconds"] = 2.5
     text = training.table([{"contender": "ours", **row}, {"contender": "report", **row, "ours_is_faster_by": 12.3}])
-    assert "12.3x" in text and "900 MiB" in text
+    assert "12.3x" in text and "900 MiB" in text and "2.5 s" in text
     way = {"sampler": "dpm", "steps": 15, "calls": 30, "images_per_second": 4.0, "faster_than_report_by": 150.0}
     way |= {"distance": 2.0, "worst": 3.5}
     result = {"reference": ("ddim", 1000), "guidance": 4.0, "default": ["dpm", 15], "ways": [way], "interpolate_seconds": 9.0}
