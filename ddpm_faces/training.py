@@ -171,6 +171,8 @@ def train(state: TrainState, store: Store, schedule: Schedule, total_steps: int)
     mine = slice(rank * batch // parts, (rank + 1) * batch // parts)
     device = accelerator.device
     conditions: int = state.network.conditions  # type: ignore[assignment]
+    gaussian: Any = getattr(state.network, "gaussian", None)
+    rest = gaussian.rest if gaussian is not None else None
     rng = torch.Generator(device)
     feed = Feed(store, device)
 
@@ -185,7 +187,7 @@ def train(state: TrainState, store: Store, schedule: Schedule, total_steps: int)
         if recipe.flip:
             mirrored = torch.rand(batch, generator=rng, device=device)[mine] < 0.5
             x0 = torch.where(mirrored[:, None, None, None], x0.flip(3), x0)
-        counts = weights(recipe.weighting, draws.t, schedule, getattr(state.network, "gaussian", None))
+        counts = weights(recipe.weighting, draws.t, schedule, rest)
         value = loss(state.parallel, x0, c[:, :conditions], draws, schedule, counts)
 
         state.optimizer.zero_grad()

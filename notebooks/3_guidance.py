@@ -154,7 +154,7 @@ def self_judged(pictures):
         t = torch.full((n,), level, device=digits.device)
         eps = torch.randn(pictures.shape, generator=generator).to(digits.device)
         x = add_noise(pictures.to(digits.device), eps, t, schedule)
-        weight = step_weights("unit", t, schedule, digits.network.gaussian)
+        weight = step_weights("unit", t, schedule, digits.network.gaussian.rest)
         for c in range(10):
             told = digits.network(x, t, one_hot([c]).expand(n, -1).to(digits.device))
             error[:, c] += (weight * (told - eps).square().mean(dim=(1, 2, 3))).cpu()

@@ -45,7 +45,7 @@ def flags(celeba: Path, epochs: int = 7) -> list[str]:
 
 def test_a_full_disk_keeps_the_state_before_and_training_goes_on_when_there_is_space(celeba, tmp_path, disk):
     assert main([*flags(celeba), "--out", str(tmp_path / "whole")]) == 0
-    run = disk("size=24m") / "run"  # room for one state of 12 MB and the model, not for a second state
+    run = disk("size=24m") / "run"  # room for one state of 14 MB and the model, not for a second state
     process = train_process(*flags(celeba), "--out", str(run))
     error = process.communicate()[1]
     assert process.returncode == 2 and "No space left" in one_line(error)
