@@ -16,10 +16,10 @@ help:  ## list the targets
 setup: .venv/ready  ## make .venv and install everything
 	@echo "ready: .venv; python is $(PY)"
 
-# ddim smooths a little: drawn exactly, a model of three minutes shows all the grain that it has not learned to remove
-demo: .venv/ready  ## train on toy faces for three minutes and show what comes out
+# ddim smooths a little: drawn exactly, a model of four minutes shows all the grain that it has not learned to remove
+demo: .venv/ready  ## train on toy faces for four minutes and show what comes out
 	@rm -rf runs/demo out/demo
-	$(PY) -m ddpm_faces.train --data toy --out runs/demo --batch-size 32 --lr 2e-3 --epochs 3 --warmup 100 --guidance 2.5 --max-minutes 6 --save-every 1000
+	$(PY) -m ddpm_faces.train --data toy --out runs/demo --batch-size 32 --lr 2e-3 --epochs 2 --warmup 60 --guidance 2.5 --max-minutes 6 --save-every 1000
 	$(PY) -m ddpm_faces.sample --model runs/demo --set "Wearing_Hat" --n 8 --sampler ddim --steps 20 --out out/demo/toy-samples.png
 	$(PY) -m ddpm_faces.interpolate --model runs/demo --attr Blond_Hair --sampler ddim --steps 20 --out out/demo/toy-strip.png
 	$(PY) -m ddpm_faces.interpolate --attr Smiling --out out/demo/celeba-strip.png

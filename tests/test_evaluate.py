@@ -278,3 +278,5 @@ def test_guidance_is_chosen_among_the_good_ones():
     assert choose(points, 20) == 2 and choose(points, 19) == 1 and choose(points, 300) == 4
     assert choose([p | {"alone": 1 / p["guidance"]} for p in points], 20) == 1, "single attributes decide"
     assert choose(points, 5) == 1, "better than the ruler, all of it"
+    points[1]["obedience"], points[2]["obedience"] = 0.9, 0.905
+    assert choose(points, 300) == 2, "as well, and more varied"

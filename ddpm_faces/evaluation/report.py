@@ -11,7 +11,8 @@ change of the other logits; person: cosine of the two ends' features; step: mean
 largest step of a strip in its mean one."""
 
 COPIES = "A copy: the nearest is at most a third as far as the second nearest (Yoon et al. 2023)."
-CHOICE = "obeyed best among those whose KID is at most a twentieth of the way from the lowest to that of blurred pictures."
+CHOICE = """of those whose KID is at most a twentieth of the way from the lowest to that of blurred pictures, the lowest that is
+obeyed as well as any of them, or less by 0.01."""
 THRESHOLD = """Balanced accuracy, as the classifier sees it; 0.5 is chance. A yes begins where yes and no are equally likely
 among pictures of which half have the attribute: at the log odds of its frequency in training. Accuracies are taken at 0."""
 PRECISION = "Precision tells little in these features, in which even noise has some: read FID, KID and recall."

@@ -35,6 +35,7 @@ MODEL, FLOOR, BLURRED = "the model", "real training pictures (the floor)", "the 
 NOISE, FACES = "noise (the ceiling)", "faces found"
 PAIRS, LOOKED_AT = 64, 5_000  # samples shown beside their nearest training pictures; at most so many are compared with them
 NEAR = 0.05  # of the way from the lowest KID to the blurred pictures': what is as good as the lowest
+WELL = 0.01  # of balanced accuracy: what is obeyed as well; more guidance costs diversity
 SCALES, STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0), (5, 10, 15, 25)
 
 
@@ -261,10 +262,16 @@ def means(table: dict[str, dict[str, float]], names: Sequence[str]) -> dict[str,
 
 
 def choose(points: list[dict[str, float]], ruler: float) -> float:
-    """The guidance obeyed best (alone, where that was measured) among those whose KID is NEAR the lowest.
+    """Of those whose KID is NEAR the lowest, the lowest guidance that is obeyed as WELL as any of them.
 
-    ruler: the KID of blurred pictures. KID is unbiased, so that the choice does not depend on how many pictures were drawn.
+    Obeyed alone, where that was measured. ruler: the KID of blurred pictures. KID is unbiased, so that the choice does not
+    depend on how many pictures were drawn.
     """
+
+    def obeyed(p: dict[str, float]) -> float:
+        return p.get("alone", p["obedience"])
+
     least = min(p["KID"] for p in points)
-    good = (p for p in points if p["KID"] <= least + NEAR * max(0.0, ruler - least))
-    return max(good, key=lambda p: p.get("alone", p["obedience"]))["guidance"]
+    good = [p for p in points if p["KID"] <= least + NEAR * max(0.0, ruler - least)]
+    best = max(obeyed(p) for p in good)
+    return min(p["guidance"] for p in good if obeyed(p) >= best - WELL)
