@@ -24,11 +24,10 @@ from tqdm import tqdm
 
 from benchmarks import trials
 from benchmarks.machine import machine
-from benchmarks.trials import held_out_error, open_results, trial
+from benchmarks.trials import held_out_error, open_faces, open_results, trial
 from ddpm_faces import cli, files
 from ddpm_faces.checkpoint import Config
 from ddpm_faces.cli import arg
-from ddpm_faces.data import open_data
 from ddpm_faces.data.store import Store
 from ddpm_faces.diffusion.process import mix
 from ddpm_faces.diffusion.schedule import Schedule
@@ -111,17 +110,19 @@ def build(variant: Variant, store: Store, config: AblationConfig) -> tuple[nn.Mo
 
 def speeds(store: Store, config: AblationConfig, rounds: int = 5) -> dict[str, float]:
     """Seconds a step of each size among the variants, as shares of the preset's: in turns, the quickest of some rounds."""
-    sizes = {v.size: v for v in reversed(VARIANTS.values())}
-    best = dict.fromkeys(sizes, float("inf"))
+    accelerator, total = make_accelerator("cpu", "auto", config.out), 8 * rounds
+    trainings = {
+        variant.size: train(TrainState.new(*build(variant, store, config), accelerator, total), store, Schedule(), total)
+        for variant in {v.size: v for v in VARIANTS.values()}.values()
+    }
+    best = dict.fromkeys(trainings, float("inf"))
     for _ in tqdm(range(rounds), "how fast each is", unit="round", leave=False):
-        for key, variant in sizes.items():
-            accelerator = make_accelerator("cpu", "auto", config.out)
-            todo = train(TrainState.new(*build(variant, store, config), accelerator, 8), store, Schedule(), 8)
-            next(todo), next(todo)
+        for size, todo in trainings.items():
+            next(todo), next(todo)  # to be warm again
             start = time.perf_counter()
-            for _ in todo:
-                pass
-            best[key] = min(best[key], time.perf_counter() - start)
+            for _ in range(6):
+                next(todo)
+            best[size] = min(best[size], time.perf_counter() - start)
     return {key: seconds / best[VARIANTS[PRESET].size] for key, seconds in best.items()}
 
 
@@ -185,9 +186,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown := [name for name in config.only if name not in VARIANTS]:
         raise UserError(f"no variant '{unknown[0]}': choose {', '.join(VARIANTS)}")
     files.check_folder(config.out)
-    faces, held_out = open_data("celeba", config.data_root, "train"), open_data("celeba", config.data_root, "valid")
-    if config.held_out > len(held_out):
-        raise UserError(f"--held-out {config.held_out}: the validation split has {len(held_out)} faces")
+    faces, held_out = open_faces(config.data_root, config.held_out)
     path = config.out / "results.json"
     about = {key: value for key, value in asdict(config).items() if key not in ("data_root", "out", "only")}
     about |= {"faces": [store.fingerprint for store in (faces, held_out)], "preset": str(PRESETS["celeba64"])}

@@ -23,13 +23,11 @@ from torch import nn
 
 from benchmarks import trials
 from benchmarks.machine import machine
-from benchmarks.trials import held_out_error, open_results, trial
+from benchmarks.trials import held_out_error, open_faces, open_results, trial
 from ddpm_faces import cli, files
 from ddpm_faces.checkpoint import Config
 from ddpm_faces.cli import arg
-from ddpm_faces.data import open_data
 from ddpm_faces.data.store import Store
-from ddpm_faces.errors import UserError
 from ddpm_faces.models.report import ReportUNet
 from ddpm_faces.models.unet import PRESETS
 from ddpm_faces.training import Recipe, TrainState
@@ -124,9 +122,7 @@ def draw(results: dict, path: Path) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     config = cli.parse(LearningConfig, argv, (__doc__ or "").splitlines()[0])
     files.check_folder(config.out)
-    stores = open_data("celeba", config.data_root, "train"), open_data("celeba", config.data_root, "valid")
-    if config.held_out > len(stores[1]):
-        raise UserError(f"--held-out {config.held_out}: the validation split has {len(stores[1])} faces")
+    stores = open_faces(config.data_root, config.held_out)
     path = config.out / "results.json"
     about = {key: value for key, value in asdict(config).items() if key not in ("data_root", "out")}
     about |= {"faces": [store.fingerprint for store in stores], "preset": str(PRESETS["celeba64"])}

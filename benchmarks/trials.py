@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ddpm_faces import files
+from ddpm_faces import checkpoint, files
+from ddpm_faces.data import open_data
 from ddpm_faces.data.store import Store
 from ddpm_faces.devices import autocast
 from ddpm_faces.diffusion.process import add_noise
@@ -52,6 +52,14 @@ def held_out_error(
 
 
 CODE = ("training.py", "ema.py", "models/*.py", "diffusion/*.py")  # a change of this makes another comparison
+
+
+def open_faces(data_root: Path, held_out: int) -> tuple[Store, Store]:
+    """CelebA's training and validation splits. Raises UserError where the second has fewer faces than are to be held out."""
+    faces, valid = open_data("celeba", data_root, "train"), open_data("celeba", data_root, "valid")
+    if held_out > len(valid):
+        raise UserError(f"--held-out {held_out}: the validation split has {len(valid)} faces")
+    return faces, valid
 
 
 def open_results(path: Path, about: dict) -> dict:
@@ -95,7 +103,7 @@ def trial(
         if record.step in marks or record.step % 50 == 0:
             tensors, numbers = state.save()
             facts = {"numbers": json.dumps(numbers), "result": json.dumps(list(result.items()))}
-            files.write(unfinished, to_bytes({name: t.contiguous() for name, t in tensors.items()}, facts))
+            files.write(unfinished, checkpoint.pack(tensors, facts))
     unfinished.unlink(missing_ok=True)
     return result
 

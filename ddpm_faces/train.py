@@ -39,18 +39,10 @@ PRESET_NAMES = (*PRESETS, "report")
 # What differs with the network: the report's comes with its own recipe, which knows no Gaussian and hides no condition.
 BY_PRESET: dict[str, dict] = {
     "report": {
-        **{
-            "weighting": "uniform",
-            "embedding": 5,
-            "p_null": 0.0,
-            "p_each": 0.0,
-            "guidance": 1.0,
-            "batch_size": 128,
-            "lr": 1e-3,
-        },
-        **{"flip": False, "clip": 0.0, "ema": 0.0, "warmup": 0, "precision": "no"},
+        "weighting": "uniform", "embedding": 5, "p_null": 0.0, "p_each": 0.0, "guidance": 1.0, "batch_size": 128, "lr": 1e-3,
+        "warmup": 0, "flip": False, "clip": 0.0, "ema": 0.0, "precision": "no",
     }
-}
+}  # fmt: skip
 # What a resumed run may not change, because the steps before it would not fit.
 FIXED = (
     *("data", "preset", "crop", "unconditional", "embedding", "schedule", "schedule_steps"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-STRANGERS = "two different real ones"
+FACES, STRANGERS = "faces found", "two different real ones"
 STRIPS = """monotone: rank correlation of the column and the asked logit; rise: that logit's change; others: mean absolute
 change of the other logits; person: cosine of the two ends' features; step: mean perceptual distance of neighbours; jump: the
 largest step of a strip in its mean one."""
@@ -67,7 +67,7 @@ def markdown(report: dict[str, Any]) -> str:
             lines += ["The classifier was fitted to training pictures, which makes the floor a little higher than it would be."]
             lines += [PRECISION]
         lines += [VECTORS]
-        if any("faces found" in row for row in quality["rows"].values()):
+        if any(FACES in row for row in quality["rows"].values()):
             lines += ["Faces found: the share of pictures in which dlib's frontal detector finds a face."]
         lines += [
             f"The model is {quality['share of the way']:.0%} of the way from the floor to blurred pictures, by FID. Mean "

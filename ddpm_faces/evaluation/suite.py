@@ -20,7 +20,7 @@ from ddpm_faces.evaluation.extractors import Extractor
 from ddpm_faces.evaluation.memorisation import PART, Distances, Nearest, nearest, pixel_parts, pixels
 from ddpm_faces.evaluation.metrics import compare
 from ddpm_faces.evaluation.reference import blurred, extract_from_store, noise
-from ddpm_faces.evaluation.report import STRANGERS
+from ddpm_faces.evaluation.report import FACES, STRANGERS
 from ddpm_faces.evaluation.samples import SampleCache
 from ddpm_faces.evaluation.strips import score_strips, strangers
 from ddpm_faces.images import to_tensor
@@ -32,7 +32,7 @@ EASY = (
     *("Mouth_Slightly_Open", "Goatee", "Gray_Hair"),
 )
 MODEL, FLOOR, BLURRED = "the model", "real training pictures (the floor)", "the same, blurred"
-NOISE, FACES = "noise (the ceiling)", "faces found"
+NOISE = "noise (the ceiling)"
 PAIRS, LOOKED_AT = 64, 5_000  # samples shown beside their nearest training pictures; at most so many are compared with them
 NEAR = 0.05  # of the way from the lowest KID to the blurred pictures': what is as good as the lowest
 WELL = 0.01  # of balanced accuracy: what is obeyed as well; more guidance costs diversity
