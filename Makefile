@@ -81,7 +81,7 @@ bench: .venv/bench  ## speed and memory beside the report's recipe and a peer, a
 bench-quick: .venv/bench  ## the same, rougher, in under two minutes
 	$(PY) -m benchmarks --quick $(ARGS)
 
-bench-ablation: .venv/ready  ## what each choice of celeba64 is worth, two or three hours: make bench-ablation DATA_ROOT=...
+bench-ablation: .venv/ready  ## what each choice of celeba64 is worth, two hours: make bench-ablation DATA_ROOT=...
 	$(PY) -m benchmarks.ablation $(ROOT) $(ARGS)
 
 bench-learning: .venv/ready  ## what is learned from 20,000 faces, beside the report's network: make bench-learning DATA_ROOT=~/data

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -16,19 +15,16 @@ from tqdm import tqdm
 from ddpm_faces import checkpoint, files
 from ddpm_faces.data import open_data
 from ddpm_faces.data.store import Store
-from ddpm_faces.devices import autocast
-from ddpm_faces.diffusion.process import add_noise
 from ddpm_faces.diffusion.schedule import Schedule
 from ddpm_faces.errors import UserError
+from ddpm_faces.evaluation.denoising import denoising_errors, levels
 from ddpm_faces.evaluation.samples import code_fingerprint
 from ddpm_faces.processes import make_accelerator
 from ddpm_faces.training import Recipe, Saved, TrainState, train
 
-LEVELS = tuple(range(50, 1000, 100))  # of noise, at which errors are taken
-PART = 50  # faces at a time
+LEVELS = levels(Schedule().steps)  # of noise, at which errors are taken
 
 
-@torch.no_grad()
 def held_out_error(
     network: nn.Module, store: Store, count: int, precision: str, show: Callable[[Tensor], Tensor] = lambda c: c
 ) -> list[float]:
@@ -36,19 +32,8 @@ def held_out_error(
 
     show: what the network is shown of the conditions (B, K) of a part.
     """
-    schedule, errors = Schedule(), []
-    for level in LEVELS:
-        rng, total = torch.Generator().manual_seed(level), 0.0
-        for part in np.array_split(np.arange(count), max(1, count // PART)):
-            images, c = store.batch(part)
-            x0 = images.float() / 127.5 - 1
-            eps = torch.randn(x0.shape, generator=rng)
-            t = torch.full((len(part),), level)
-            with autocast(x0.device, precision):
-                predicted = network(add_noise(x0, eps, t, schedule), t, show(c)).float()
-            total += float((predicted - eps).square().mean()) * len(part)
-        errors.append(total / count)
-    return errors
+    rows = np.arange(count)
+    return denoising_errors(network, store, rows, Schedule(), LEVELS, precision=precision, show=show).mean(dim=0).tolist()
 
 
 CODE = ("training.py", "ema.py", "models/*.py", "diffusion/*.py")  # a change of this makes another comparison

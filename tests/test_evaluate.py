@@ -15,10 +15,13 @@ from PIL import Image
 from ddpm_faces import checkpoint, judge
 from ddpm_faces.attributes import CELEBA, DIGITS
 from ddpm_faces.data import open_data
+from ddpm_faces.diffusion.process import mix
+from ddpm_faces.diffusion.schedule import Schedule
 from ddpm_faces.errors import UserError
 from ddpm_faces.evaluate import main
 from ddpm_faces.evaluation import extractors
 from ddpm_faces.evaluation.control import obedience
+from ddpm_faces.evaluation.denoising import denoising_errors, harder, levels
 from ddpm_faces.evaluation.memorisation import Distances, nearest, pixel_parts, pixels
 from ddpm_faces.evaluation.reference import blurred, extract_from_store
 from ddpm_faces.evaluation.samples import SampleCache
@@ -64,7 +67,7 @@ def test_the_whole_report(toy_model, face_judge, tmp_path, capsys):
     assert set(control) == set(CELEBA) and control["Bald"]["asked alone"] == 4
     assert control["Bald"]["asked yes"] + control["Bald"]["asked no"] == 64
     assert set(report["strips"]["means"]) == {"monotone", "rise", "others", "person", "step", "jump"}
-    assert report["memorisation"]["samples"] == 64
+    assert report["memorisation"]["samples"] == 64 and report["memorisation"]["denoising"]["pictures"] == 500
     assert report["sweep"]["guidance chosen"] in [point["guidance"] for point in report["sweep"]["by guidance"]]
     assert checkpoint.load(toy_model).guidance == report["sweep"]["guidance chosen"]
     text = (tmp_path / "report.md").read_text()
@@ -102,6 +105,39 @@ def test_unconditional_models_are_measured_but_not_asked(tmp_path, face_judge, c
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert "memorisation" not in report, "but not those made otherwise"
     assert "pip install dlib-bin" in report["left out"][0] and "faces found" not in report["quality"]["rows"]["the model"]
+
+
+class Memory(torch.nn.Module):
+    """The best prediction of the noise for a world of a few pictures (K, C, H, W): nothing but overfitting."""
+
+    def __init__(self, known: torch.Tensor):
+        super().__init__()
+        self.known = known
+
+    def forward(self, x: torch.Tensor, t: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+        signal, noise = mix(Schedule(), t, x)
+        distances = (x[:, None] - signal[:, None] * self.known).square().sum(dim=(2, 3, 4))
+        likely = torch.softmax(-distances / (2 * noise.flatten(1) ** 2), dim=1)
+        return (x - signal * torch.einsum("bk,kchw->bchw", likely, self.known)) / noise
+
+
+class Nothing(Memory):
+    def forward(self, x: torch.Tensor, t: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(x)
+
+
+def test_who_knows_pictures_by_heart_finds_others_harder():
+    store, schedule, at = open_data("toy", Path(), "train", size=16), Schedule(), levels(1000)
+    assert at == tuple(range(50, 1000, 100))
+    rows, others = np.arange(60), np.arange(100, 160)
+    pictures = to_tensor(store.images[rows])
+    known, unknown = (denoising_errors(Memory(pictures), store, which, schedule, at) for which in (rows, others))
+    assert known.shape == (60, 10) and known[:, :5].max() < 1e-4 < 0.1 < unknown[:, :5].mean()
+    share, error = harder(known + 0.01, unknown + 0.01)
+    assert share > 10 * error > 0
+    known, unknown = (denoising_errors(Nothing(pictures), store, which, schedule, at) for which in (rows, others))
+    assert abs(known.mean() - 1) < 0.01, "the noise itself has variance one"
+    assert abs(harder(known, unknown).harder) < 1e-6, "and is the same for both"
 
 
 @pytest.mark.parametrize(

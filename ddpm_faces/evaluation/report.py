@@ -95,6 +95,14 @@ def markdown(report: dict[str, Any]) -> str:
             f"Distances of {memory['samples']} samples and of the test split to the nearest training picture. {COPIES}",
             "",
         ]
+        noise = memory["denoising"]
+        trained_on, held_out = (cell(noise[f"error on {which}"]) for which in ("training pictures", "held-out ones"))
+        lines += [
+            f"The noise in {noise['pictures']} training pictures is predicted with a mean squared error of {trained_on}, in as "
+            f"many held-out ones with {held_out}. With each step counting alike these are harder by {noise['harder']:.1%}, "
+            f"with a standard error of {noise['standard_error']:.1%}: more than two of them is overfitting.",
+            "",
+        ]
         lines += ["![](distances.png)", "![](nearest.png)", ""]
     if sweep := report.get("sweep"):
         for key in ("by guidance", "by steps"):

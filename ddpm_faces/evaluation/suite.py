@@ -16,6 +16,7 @@ from ddpm_faces import images
 from ddpm_faces.data.store import Store, spread
 from ddpm_faces.evaluation import detector, plots
 from ddpm_faces.evaluation.control import obedience, single_attributes
+from ddpm_faces.evaluation.denoising import denoising_errors, harder, levels
 from ddpm_faces.evaluation.extractors import Extractor
 from ddpm_faces.evaluation.memorisation import PART, Distances, Nearest, nearest, pixel_parts, pixels
 from ddpm_faces.evaluation.metrics import compare
@@ -34,6 +35,7 @@ EASY = (
 MODEL, FLOOR, BLURRED = "the model", "real training pictures (the floor)", "the same, blurred"
 NOISE = "noise (the ceiling)"
 PAIRS, LOOKED_AT = 64, 5_000  # samples shown beside their nearest training pictures; at most so many are compared with them
+DENOISED = 500  # training pictures, and as many held-out ones, whose noise is predicted
 NEAR = 0.05  # of the way from the lowest KID to the blurred pictures': what is as good as the lowest
 WELL = 0.01  # of balanced accuracy: what is obeyed as well; more guidance costs diversity
 SCALES, STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0), (5, 10, 15, 25)
@@ -211,10 +213,28 @@ class Suite:
         order = [block.transpose(0, 1).flatten(0, 1) for block in blocks if len(block) == columns]
         title = "samples; below each its nearest training picture in features, then in pixels"
         overview = sheet(torch.cat(order), columns, left=["sample", "features", "pixels"] * len(order), title=title)
-        numbers = {space: distances.summary() for space, distances in found.items()}
-        return Part(
-            {"spaces": numbers, "samples": len(generated)}, {"nearest.png": overview, "distances.png": plots.distances(found)}
-        )
+        spaces = {space: distances.summary() for space, distances in found.items()}
+        numbers = {"spaces": spaces, "samples": len(generated), "denoising": self.denoising()}
+        return Part(numbers, {"nearest.png": overview, "distances.png": plots.distances(found)})
+
+    def denoising(self) -> dict[str, float]:
+        """The error of the predicted noise on training pictures and on as many of the test split."""
+        model, count = self.cache.model, min(DENOISED, len(self.train), len(self.test))
+        at, known = levels(model.schedule.steps), len(self.names)  # an unconditional model is shown none
+
+        def errors(store: Store, what: str) -> Tensor:
+            return denoising_errors(
+                model.network, store, spread(len(store), count), model.schedule, at, model.device, self.cache.precision,
+                show=lambda c: c[:, :known], progress=f"predicting the noise of {what}",
+            )  # fmt: skip
+
+        trained_on, held_out = errors(self.train, "training pictures"), errors(self.test, "held-out ones")
+        return {
+            "pictures": count,
+            "error on training pictures": float(trained_on.mean()),
+            "error on held-out ones": float(held_out.mean()),
+            **harder(trained_on, held_out)._asdict(),
+        }
 
     def sweep(self, n: int, scales: Sequence[float] = SCALES, steps: Sequence[int] = STEPS) -> Part:
         """Quality and obedience against guidance at the default steps, and against steps at the default guidance.

@@ -1,0 +1,69 @@
+"""How well the noise is predicted, on training pictures and on others: where the two part, a model begins to overfit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ddpm_faces.data.store import Store
+from ddpm_faces.devices import autocast
+from ddpm_faces.diffusion.process import add_noise
+from ddpm_faces.diffusion.schedule import Schedule
+
+PART = 50  # pictures at a time
+
+
+def levels(steps: int, count: int = 10) -> tuple[int, ...]:
+    """The middles of `count` equal parts of a schedule's steps: 50, 150, .. 950 of 1000."""
+    return tuple((2 * i + 1) * steps // (2 * count) for i in range(count))
+
+
+@torch.no_grad()
+def denoising_errors(
+    network: nn.Module,
+    store: Store,
+    rows: np.ndarray,
+    schedule: Schedule,
+    at: Sequence[int],
+    device: torch.device | str = "cpu",
+    precision: str = "no",
+    show: Callable[[Tensor], Tensor] = lambda c: c,
+    progress: str = "",
+) -> Tensor:
+    """Mean squared error of the predicted noise, (len(rows), len(at)), for each of these pictures at each step of `at`.
+
+    The noise depends on the step and the place in `rows` alone. show: what the network is shown of the conditions (B, K).
+    device: where the network is. progress: names a bar.
+    """
+    device, errors = torch.device(device), []
+    for step in tqdm(at, progress, unit="step", leave=False, disable=not progress):
+        rng, found = torch.Generator().manual_seed(step), []
+        for part in np.array_split(rows, max(1, len(rows) // PART)):
+            images, c = store.batch(part)
+            eps = torch.randn(images.shape, generator=rng).to(device)
+            x0 = images.to(device).float() / 127.5 - 1
+            t = torch.full((len(part),), step, device=device)
+            with autocast(device, precision):
+                predicted = network(add_noise(x0, eps, t, schedule), t, show(c.to(device))).float()
+            found.append((predicted - eps).square().mean(dim=(1, 2, 3)).cpu())
+        errors.append(torch.cat(found))
+    return torch.stack(errors, dim=1)
+
+
+class Harder(NamedTuple):
+    """By what share held-out pictures are harder than training ones, each step counting alike, and its standard error."""
+
+    harder: float
+    standard_error: float
+
+
+def harder(trained_on: Tensor, held_out: Tensor) -> Harder:
+    """Of the errors (N, steps) and (M, steps) of both. 0: none; what exceeds two standard errors is overfitting."""
+    scale = trained_on.mean(dim=0)
+    a, b = (trained_on / scale).mean(dim=1), (held_out / scale).mean(dim=1)
+    return Harder(float(b.mean() - 1), float((a.var() / len(a) + b.var() / len(b)).sqrt()))
