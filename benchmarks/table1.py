@@ -18,6 +18,7 @@ from benchmarks.machine import machine
 from ddpm_faces import cli, evaluate, files, judge, runs, train
 from ddpm_faces.cli import arg
 from ddpm_faces.data import open_data
+from ddpm_faces.diffusion.samplers import default_steps
 from ddpm_faces.diffusion.schedule import Schedule
 from ddpm_faces.errors import UserError
 from ddpm_faces.evaluation import extractors
@@ -55,7 +56,7 @@ class TableConfig:
     images: int = arg(60_000, "faces that each model sees")
     n: int = arg(1000, "pictures to measure")
     each: int = arg(16, "pictures with and without, of each attribute asked alone")
-    steps: int = arg(15, "steps of the sampler")
+    steps: int = arg(default_steps("dpm", Schedule()), "steps of the sampler")
     batch_size: int = arg(32, "faces a step, of ours; the report's is 128")
     lr: float = arg(1.5e-3, "highest learning rate, of ours; the report's is 1e-3")
     extractor: str = arg("attributes", "attributes or inception", choices=("attributes", "inception"))

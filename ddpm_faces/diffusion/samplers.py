@@ -108,5 +108,8 @@ SAMPLERS: dict[str, Sampler] = {"dpm": dpm, "ddim": ddim, "ddpm": ddpm}
 
 
 def default_steps(sampler: str, schedule: Schedule) -> int:
-    """How many steps a sampler takes unless told otherwise: 15, 50 or 1000, and no more than the schedule has."""
+    """How many steps a sampler takes unless told otherwise: 15, 50 or 1000, and no more than the schedule has.
+
+    How dpm's 15 were chosen is told in benchmarks/README.md.
+    """
     return min({"dpm": 15, "ddim": 50, "ddpm": 1000}[sampler], schedule.steps)

@@ -38,7 +38,7 @@ PAIRS, LOOKED_AT = 64, 5_000  # samples shown beside their nearest training pict
 DENOISED = 500  # training pictures, and as many held-out ones, whose noise is predicted
 NEAR = 0.05  # of the way from the lowest KID to the blurred pictures': what is as good as the lowest
 WELL = 0.01  # of balanced accuracy: what is obeyed as well; more guidance costs diversity
-SCALES, STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0), (5, 10, 15, 25)
+SCALES, STEPS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0), (4, 6, 8, 15, 25)
 
 
 class Part(NamedTuple):
@@ -75,6 +75,11 @@ class Suite:
     def names(self) -> tuple[str, ...]:
         return self.cache.model.names
 
+    @property
+    def shows_faces(self) -> bool:
+        """Digits are grey."""
+        return self.test.image_shape[0] == 3
+
     def conditions(self, n: int) -> Tensor:
         """Those of the test split, in its own order: each for about as many pictures as any other."""
         rows = np.arange(n) * len(self.test) // n
@@ -107,7 +112,7 @@ class Suite:
         }
         multiclass = self.extractor.name != "attributes"
         table = {label: {"pictures": len(o.features)} | compare(o, real, multiclass) for label, o in rows.items()}
-        if self.test.image_shape[0] == 3 and detector.available():
+        if self.shows_faces and detector.available():
             for label, row in table.items():
                 row[FACES] = detector.share_with_face(pictures[label])
         tint = (generated.mean(axis=(0, 1, 2)) - self.test.images.mean(axis=(0, 1, 2))) / 127.5
@@ -185,7 +190,7 @@ class Suite:
 
     def memorisation(self) -> Part:
         """The nearest training pictures (and, of faces, mirror images) of the samples and of the test split."""
-        generated, mirror = self.samples(), self.test.image_shape[0] == 3  # digits, which are grey, have no mirror images
+        generated, mirror = self.samples(), self.shows_faces  # digits have no mirror images
         generated = generated[spread(len(generated), LOOKED_AT)]
         held_out = self.real(len(generated))
         features = [*self.judge.extract(self.train.images, progress="the judge on training pictures").features.split(PART)]
@@ -251,6 +256,8 @@ class Suite:
             label = ", ".join(f"{key} {value:g}" for key, value in changes.items())
             pictures = self.samples(n, f"sweep: {label}", **changes)
             found = compare(self.extractor.extract(pictures, f"features: {label}"), real, exclusive=False)
+            if self.shows_faces and detector.available():
+                found[FACES] = detector.share_with_face(pictures)
             if self.names:
                 obeyed = obedience(self.judge.extract(pictures).logits, self.conditions(n), exclusive, thresholds)
                 found["obedience"] = float(np.nanmean(obeyed.balanced))
