@@ -96,6 +96,10 @@ class Suite:
         store = store or self.test
         return store.images[spread(len(store), n)]
 
+    def faces_found(self, pictures: np.ndarray) -> dict[str, float]:
+        """{FACES: the share of them}, or nothing where pictures are of digits or the detector is not installed."""
+        return {FACES: detector.share_with_face(pictures)} if self.shows_faces and detector.available() else {}
+
     def quality(self) -> Part:
         """The model and rulers from the same run: real pictures, the same out of focus, and noise; of each as many."""
         count = min(self.n, len(self.train))
@@ -112,9 +116,8 @@ class Suite:
         }
         multiclass = self.extractor.name != "attributes"
         table = {label: {"pictures": len(o.features)} | compare(o, real, multiclass) for label, o in rows.items()}
-        if self.shows_faces and detector.available():
-            for label, row in table.items():
-                row[FACES] = detector.share_with_face(pictures[label])
+        for label, row in table.items():
+            row |= self.faces_found(pictures[label])
         tint = (generated.mean(axis=(0, 1, 2)) - self.test.images.mean(axis=(0, 1, 2))) / 127.5
         fid = {label: row["FID"] for label, row in table.items()}
         numbers = {
@@ -256,8 +259,7 @@ class Suite:
             label = ", ".join(f"{key} {value:g}" for key, value in changes.items())
             pictures = self.samples(n, f"sweep: {label}", **changes)
             found = compare(self.extractor.extract(pictures, f"features: {label}"), real, exclusive=False)
-            if self.shows_faces and detector.available():
-                found[FACES] = detector.share_with_face(pictures)
+            found |= self.faces_found(pictures)
             if self.names:
                 obeyed = obedience(self.judge.extract(pictures).logits, self.conditions(n), exclusive, thresholds)
                 found["obedience"] = float(np.nanmean(obeyed.balanced))
