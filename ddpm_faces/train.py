@@ -9,10 +9,11 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from ddpm_faces import checkpoint, cli, files, runs
 from ddpm_faces.attributes import one_hot
@@ -46,7 +47,7 @@ BY_PRESET: dict[str, dict] = {
 # What a resumed run may not change, because the steps before it would not fit.
 FIXED = (
     *("data", "preset", "crop", "unconditional", "embedding", "schedule", "schedule_steps"),
-    *("batch_size", "seed", "flip", "weighting"),
+    *("batch_size", "seed", "flip", "weighting", "init_from"),
 )
 NOT_INHERITED = ("resume", "download", "max_steps", "max_minutes", "out")
 LICENCES = {
@@ -73,6 +74,7 @@ class TrainConfig(Recipe):
     schedule_steps: int = arg(1000, "steps of the noise schedule")
     out: Path | None = arg(None, "the run's folder (default runs/PRESET)", metavar="FOLDER")
     resume: Path | None = arg(None, "go on with the run in this folder", metavar="FOLDER")
+    init_from: str | None = arg(None, "begin with the weights of a shipped model, a run or a file", metavar="MODEL")
     max_steps: int | None = arg(None, "stop, saved, when this step is reached")
     max_minutes: float | None = arg(None, "stop, saved, after so many minutes")
     save_every: int = arg(250, "steps from one saved state to the next")
@@ -152,11 +154,31 @@ def new_model_config(config: TrainConfig, store) -> checkpoint.Config:
     )
 
 
+def begun_from(given: checkpoint.DiffusionModel, model_config: checkpoint.Config) -> tuple[nn.Module, checkpoint.Config]:
+    """(network, config) of a run that begins with the weights of `given`. Raises UserError unless it is the same network.
+
+    What the data says of a fresh network (frequencies of the conditions, mean and spectrum of the pictures) stays as it
+    was in `given`, since its weights were learned with it.
+    """
+    for what in ("architecture", "image", "names", "embedding", "unet", "schedule"):
+        its, ours = getattr(given.config, what), getattr(model_config, what)
+        if its != ours:
+            if what == "names":
+                its, ours = (f"{len(names)} such as {names[0]}" if names else "none" for names in (its, ours))
+                what = "conditions"
+            raise UserError(f"--init-from {given.source}: its {what}: {its}; of this run: {ours}; they must be the same")
+    began = {"model": given.source, **{k: v for k, v in given.config.facts.items() if k in ("step", "images_seen", "minutes")}}
+    facts = {**model_config.facts, "began_from": began}
+    return given.network.train(), replace(model_config, frequencies=given.config.frequencies, facts=facts)
+
+
 @cli.command
 def main(argv: Sequence[str] | None = None) -> int:
     config = settings_from(argv)
     if config.resume is None:
         refuse_a_second_run(config.folder)
+        if config.init_from is not None:
+            checkpoint.load(config.init_from)  # to be refused now, if at all, and not after the data set was fetched
     accelerator = make_accelerator(config.device, config.precision, config.folder)
     if accelerator.is_main_process:  # the only one to write there
         files.check_folder(config.folder)  # before the data set is fetched, which may take an hour
@@ -219,7 +241,10 @@ def start(config: TrainConfig, accelerator, store, total: int) -> tuple[TrainSta
     if config.resume is None:
         refuse_a_second_run(config.folder)  # again, now that nobody else can begin one
         model_config = new_model_config(config, store)
-        network = model_config.network(store, mirror=config.flip)
+        if config.init_from is not None:
+            network, model_config = begun_from(checkpoint.load(config.init_from), model_config)
+        else:
+            network = model_config.network(store, mirror=config.flip)
         return TrainState.new(network, config, accelerator, total), model_config, None
     tensors, model_config, progress = runs.latest_state(config.folder)
     if model_config.image != store.image_shape or model_config.names not in ((), store.names):

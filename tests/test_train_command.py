@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import write_mnist
+from conftest import write_celeba, write_mnist
 from PIL import Image
 
 from ddpm_faces import checkpoint, runs
@@ -114,6 +114,34 @@ def test_the_reports_own_network_is_trained_and_used_like_ours(celeba, tmp_path,
     capsys.readouterr()
     assert run(celeba, tmp_path / "other", *argv, "--weighting", "unit") == 2
     assert "networks with a Gaussian" in capsys.readouterr().err
+
+
+def test_a_run_begins_with_the_weights_of_another(celeba, tmp_path, capsys):
+    first, same, tuned = tmp_path / "first", tmp_path / "same", tmp_path / "tuned"
+    assert run(celeba, first, "--sample-every", "0") == 0
+    other = write_celeba(tmp_path / "other", n=24)
+    start = ["--init-from", str(first), "--sample-every", "0"]
+    assert run(other, same, *start, "--lr", "0") == 0
+    assert run(other, tuned, *start, "--lr", "1e-3", "--max-steps", "1") == 0
+    assert main(["--resume", str(tuned)]) == 0
+    old, kept, new = (checkpoint.load(folder) for folder in (first, same, tuned))
+    assert kept.config.frequencies == old.config.frequencies != open_data("celeba", other).frequencies
+    assert old.config.facts["images_seen"] == 8
+    assert kept.config.facts["began_from"]["images_seen"] == 8, "and what this run adds is counted by itself"
+    assert new.config.facts["images_seen"] == len(open_data("celeba", other)) == 20
+    weights = old.network.state_dict()
+    assert all(torch.equal(kept.network.state_dict()[name], t) for name, t in weights.items())
+    moved = {name for name, t in weights.items() if not torch.equal(new.network.state_dict()[name], t)}
+    assert "unet.enter.weight" in moved and "gaussian.mean" not in moved
+    capsys.readouterr()
+    base = ["--data", "celeba", "--data-root", str(celeba), *QUICK, "--out", str(tmp_path / "none")]
+    assert "no model 'nowhere'" in refuse(capsys, [*base, "--init-from", "nowhere"])
+    assert "its image: (1, 32, 32)" in refuse(capsys, [*base, "--init-from", "mnist32"])
+    assert "its unet: {" in refuse(capsys, [*base, "--init-from", "celeba64"])
+    assert "its embedding" in refuse(capsys, [*base, "--init-from", str(first), "--embedding", "5"])
+    assert "its conditions: 40 such as" in refuse(capsys, [*base, "--init-from", str(first), "--unconditional"])
+    assert "must stay None" in refuse(capsys, ["--resume", str(first), "--init-from", "celeba64"])
+    assert not (tmp_path / "none" / "states").exists()
 
 
 def test_a_run_of_other_pictures_is_not_gone_on_with(celeba, tmp_path, capsys):
