@@ -23,8 +23,8 @@ from ddpm_faces.diffusion.schedule import Schedule
 from ddpm_faces.errors import UserError
 from ddpm_faces.evaluation import extractors
 from ddpm_faces.evaluation.metrics import LEAST
+from ddpm_faces.evaluation.quality import MODEL
 from ddpm_faces.evaluation.report import cell
-from ddpm_faces.evaluation.suite import MODEL
 
 # How each is trained. The guidance is what `evaluate` chose for the shipped model, and no part of the training.
 OURS = ["--guidance", "2"]

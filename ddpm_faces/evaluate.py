@@ -104,16 +104,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     if judge.config.facts.get("crop", crop) != crop:
         raise UserError(f"the classifier {judge.source} was trained with the crop {judge.config.facts['crop']}, not {crop}")
 
-    from ddpm_faces.evaluation import detector, extractors
+    from ddpm_faces.evaluation import control, detector, extractors, memorisation, quality, strips, sweep
     from ddpm_faces.evaluation.report import markdown, protocol
     from ddpm_faces.evaluation.samples import MEASURES, SampleCache, code_fingerprint
-    from ddpm_faces.evaluation.suite import Suite
+    from ddpm_faces.evaluation.suite import Part, Suite
 
     own = "digits" if judge.config.exclusive else "attributes"
     extractor = extractors.find(config.extractor or own, judge, config.inception_weights, config.device)
     options = {key: value for key, value in config.options(model).items() if key in FACTS}
     cache = SampleCache(model, folder / "samples", options, config.precision, config.batch_size)
-    suite = Suite(cache, judge, extractor, train, test, config.n, config.seed, each=config.each, persons=config.persons)
+    suite = Suite(
+        cache, judge, extractor, train, test, config.n, config.seed,
+        each=config.each, persons=config.persons, sweep_n=config.sweep_n,
+    )  # fmt: skip
+    parts: dict[str, Callable[[Suite], Part]] = {
+        "quality": quality.quality, "control": control.control, "strips": strips.strips,
+        "memorisation": memorisation.memorisation, "sweep": sweep.sweep,
+    }  # fmt: skip
     weights = [cache.identity, extractor.identity, extractors.fingerprint(judge.network), code_fingerprint(MEASURES)]
     about = {
         "model": short_name(model), "pictures": config.n, **options, "seed": config.seed, "precision": cache.precision,
@@ -127,15 +134,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(protocol(about))
     path = folder / "report.json"
     report: dict = {**earlier(path, about), "about": about, "left out": []}
-    if "quality" in config.only and model.image_shape[0] == 3 and not detector.available():
+    if "quality" in config.only and suite.shows_faces and not detector.available():
         report["left out"].append(detector.MISSING)
     for part in config.only:
         if reason := cannot(part, model):
             report["left out"].append(reason)
             print(f"left out: {reason}")
         else:
-            measure: Callable = getattr(suite, part)
-            found = measure(config.sweep_n) if part == "sweep" else measure()
+            found = parts[part](suite)
             report[part] = plain(found.numbers) | when
             for name, picture in found.pictures.items():
                 images.save(picture, folder / name)

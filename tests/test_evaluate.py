@@ -26,7 +26,7 @@ from ddpm_faces.evaluation.memorisation import Distances, nearest, pixel_parts, 
 from ddpm_faces.evaluation.reference import blurred, extract_from_store
 from ddpm_faces.evaluation.samples import SampleCache
 from ddpm_faces.evaluation.strips import perceptual_distance
-from ddpm_faces.evaluation.suite import choose
+from ddpm_faces.evaluation.sweep import choose
 from ddpm_faces.images import to_tensor
 from ddpm_faces.judge import Judge, JudgeConfig
 

@@ -8,8 +8,17 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
+
+from ddpm_faces.data.store import Store, spread
+from ddpm_faces.evaluation import plots
+from ddpm_faces.evaluation.denoising import denoising_errors, harder, levels
+from ddpm_faces.evaluation.suite import Part, Suite, sheet
+from ddpm_faces.images import to_tensor
 
 PART = 1024  # pictures compared at a time
+PAIRS, LOOKED_AT = 64, 5_000  # samples shown beside their nearest training pictures; at most so many are compared with them
+DENOISED = 500  # training pictures, and as many held-out ones, whose noise is predicted
 COPY = 1 / 3  # Yoon et al. 2023: a picture is a copy if its nearest is so much nearer than its second nearest
 
 
@@ -65,3 +74,58 @@ class Distances(NamedTuple):
             found[f"nearest to second, {label}"] = float(ratio.median())
             found[f"share of copies, {label}"] = float((ratio <= COPY).float().mean())
         return found
+
+
+def memorisation(suite: Suite) -> Part:
+    """The nearest training pictures (and, of faces, mirror images) of the samples and of the test split."""
+    generated, mirror = suite.samples(), suite.shows_faces  # digits have no mirror images
+    generated = generated[spread(len(generated), LOOKED_AT)]
+    held_out = suite.real(len(generated))
+    features = [*suite.judge.extract(suite.train.images, progress="the judge on training pictures").features.split(PART)]
+    if mirror:
+        images = suite.train.images[:, :, ::-1]
+        features += suite.judge.extract(images, progress="and on their mirror images").features.split(PART)
+    sets = (generated, "samples"), (held_out, "held-out pictures")
+    count = (1 + mirror) * -(-len(suite.train) // PART)
+
+    def near(queries: Tensor, parts: Iterable[Tensor], what: str) -> Nearest:  # which takes minutes among all of CelebA
+        return nearest(queries, tqdm(parts, f"nearest to {what}", count, leave=False, unit=f"{PART} img"))
+
+    found = {
+        "features": Distances(*(near(suite.judge.extract(p).features, features, what) for p, what in sets)),
+        "pixels": Distances(*(near(pixels(p), pixel_parts(suite.train.images, mirror), what) for p, what in sets)),
+    }
+    count = min(PAIRS, len(generated))
+    rows = [to_tensor(generated[:count])]
+    for distances in found.values():
+        index = distances.generated.which[:count]
+        x = to_tensor(suite.train.images[(index % len(suite.train)).numpy()])
+        rows.append(torch.where((index >= len(suite.train))[:, None, None, None], x.flip(3), x))
+    columns = 16
+    blocks = torch.stack(rows, dim=1).split(columns)  # of 16 samples, each above its nearest
+    order = [block.transpose(0, 1).flatten(0, 1) for block in blocks if len(block) == columns]
+    title = "samples; below each its nearest training picture in features, then in pixels"
+    overview = sheet(torch.cat(order), columns, left=["sample", "features", "pixels"] * len(order), title=title)
+    spaces = {space: distances.summary() for space, distances in found.items()}
+    numbers = {"spaces": spaces, "samples": len(generated), "denoising": denoising(suite)}
+    return Part(numbers, {"nearest.png": overview, "distances.png": plots.distances(found)})
+
+
+def denoising(suite: Suite) -> dict[str, float]:
+    """The error of the predicted noise on training pictures and on as many of the test split."""
+    model, count = suite.cache.model, min(DENOISED, len(suite.train), len(suite.test))
+    at, known = levels(model.schedule.steps), len(suite.names)  # an unconditional model is shown none
+
+    def errors(store: Store, what: str) -> Tensor:
+        return denoising_errors(
+            model.network, store, spread(len(store), count), model.schedule, at, model.device, suite.cache.precision,
+            show=lambda c: c[:, :known], progress=f"predicting the noise of {what}",
+        )  # fmt: skip
+
+    trained_on, held_out = errors(suite.train, "training pictures"), errors(suite.test, "held-out ones")
+    return {
+        "pictures": count,
+        "error on training pictures": float(trained_on.mean()),
+        "error on held-out ones": float(held_out.mean()),
+        **harder(trained_on, held_out)._asdict(),
+    }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ddpm_faces.evaluation.memorisation import Distances
+if TYPE_CHECKING:
+    from ddpm_faces.evaluation.memorisation import Distances
 
 BARS = (("judge on real", "the judge on real pictures", "0.75"), ("with a whole vector", "asked with a whole vector", "C0"))
 ALONE = ("alone", "asked alone", "C1")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from ddpm_faces.evaluation import plots
+from ddpm_faces.evaluation.report import STRANGERS
+from ddpm_faces.evaluation.suite import EASY, Part, Suite, sheet
+from ddpm_faces.images import to_tensor
 from ddpm_faces.judge import BATCH, Judge
 
 
@@ -96,3 +101,30 @@ def measure(logits: Tensor, features: Tensor, steps: Tensor, asked: int, held: T
         step=float(steps.mean()),
         jump=float((steps.amax(dim=1) / steps.mean(dim=1).clamp(min=1e-12)).mean()),
     )
+
+
+def strips(suite: Suite) -> Part:
+    """Strips as `interpolate` draws them: of each attribute that is easy to see, or from digit to digit."""
+    from ddpm_faces.interpolate import InterpolateConfig, lay_out_digits, lay_out_faces
+
+    table, curves, shown = {}, {}, []
+    digits = suite.kind == "digits"
+    asked = [(d, (d + 3) % 10) for d in range(10)] if digits else [n for n in EASY if n in suite.names]
+    for item in asked:
+        settings: dict[str, Any] = {"n": suite.persons, "columns": suite.columns, "seed": suite.seed}
+        if isinstance(item, tuple):
+            layout = lay_out_digits(InterpolateConfig(from_digit=item[0], to_digit=item[1], **settings))
+            label, index = f"{item[0]} to {item[1]}", item[1]
+        else:
+            layout = lay_out_faces(InterpolateConfig(attr=(item,), **settings), suite.names, suite.cache.model.scales)
+            label, index = item, suite.names.index(item)
+        pictures = suite.cache.draw(layout.conditions, layout.seeds, f"strips: {label}")
+        x = to_tensor(pictures).unflatten(0, (suite.persons, -1))
+        score, logits = score_strips(suite.judge, x, layout.conditions.unflatten(0, (suite.persons, -1)), index)
+        table[label] = score._asdict()
+        curves[label] = logits.mean(dim=0).tolist()
+        shown.append(x[0])
+    mean = {key: float(np.mean([row[key] for row in table.values()])) for key in next(iter(table.values()))}
+    overview = sheet(torch.cat(shown), suite.columns, left=list(table), title="the first person of each strip")
+    numbers = {"table": table, "means": mean, STRANGERS: strangers(suite.judge, to_tensor(suite.real(64)))}
+    return Part(numbers, {"strips.png": overview, "curves.png": plots.curves(curves)})
