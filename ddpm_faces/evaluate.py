@@ -117,10 +117,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         cache, judge, extractor, train, test, config.n, config.seed,
         each=config.each, persons=config.persons, sweep_n=config.sweep_n,
     )  # fmt: skip
-    parts: dict[str, Callable[[Suite], Part]] = {
-        "quality": quality.quality, "control": control.control, "strips": strips.strips,
-        "memorisation": memorisation.memorisation, "sweep": sweep.sweep,
-    }  # fmt: skip
+    measures = (quality.quality, control.control, strips.strips, memorisation.memorisation, sweep.sweep)
+    parts: dict[str, Callable[[Suite], Part]] = dict(zip(PARTS, measures, strict=True))
     weights = [cache.identity, extractor.identity, extractors.fingerprint(judge.network), code_fingerprint(MEASURES)]
     about = {
         "model": short_name(model), "pictures": config.n, **options, "seed": config.seed, "precision": cache.precision,

@@ -27,6 +27,7 @@ from ddpm_faces.journal import Journal, describe_data
 from ddpm_faces.memory import is_out_of_memory
 from ddpm_faces.models.unet import PRESETS
 from ddpm_faces.processes import StopSignal, agreed, make_accelerator, quiet_threads
+from ddpm_faces.sample import short_name
 from ddpm_faces.training import Recipe, Saved, TrainState, train
 
 # What differs between the data sets; any flag overrides it.
@@ -47,7 +48,7 @@ BY_PRESET: dict[str, dict] = {
 # What a resumed run may not change, because the steps before it would not fit.
 FIXED = (
     *("data", "preset", "crop", "unconditional", "embedding", "schedule", "schedule_steps"),
-    *("batch_size", "seed", "flip", "weighting", "init_from"),
+    *("batch_size", "seed", "flip", "weighting"),
 )
 NOT_INHERITED = ("resume", "download", "max_steps", "max_minutes", "out")
 LICENCES = {
@@ -110,9 +111,12 @@ def settings_from(argv: Sequence[str] | None) -> TrainConfig:
     """Flags over the resumed run's settings over the data set's defaults. Raises UserError on what cannot be resumed."""
     said = cli.given(TrainConfig, argv, (__doc__ or "").splitlines()[0])
     if "resume" not in said:
-        defaults = BY_DATA[said.get("data", "toy")]
-        return TrainConfig(**{**defaults, **BY_PRESET.get(said.get("preset", ""), {}), **said})
+        shared = shared_with(said) if "init_from" in said else {}
+        data, preset = ({**shared, **said}.get(name, "") for name in ("data", "preset"))
+        return TrainConfig(**{**BY_DATA[data or "toy"], **BY_PRESET.get(preset, {}), **shared, **said})
     folder = Path(said["resume"])
+    if "init_from" in said:
+        raise UserError(f"--init-from begins a new run, and {folder} has weights of its own: leave one of the two away")
     if "out" in said:
         raise UserError("--resume goes on in the run's own folder: leave --out away")
     saved = {k: v for k, v in runs.read_config(folder).items() if k not in NOT_INHERITED}
@@ -129,18 +133,47 @@ def settings_from(argv: Sequence[str] | None) -> TrainConfig:
     return config
 
 
+def shared_with(said: dict) -> dict:
+    """The settings that a run has from the model that it is said to begin with (`--init-from`).
+
+    Guidance, data and crop may be said otherwise. UserError where others were, or where the model cannot be had.
+    """
+    given = checkpoint.load(said["init_from"])  # the weights too: a file that cannot be used is refused before data is fetched
+    config, schedule = given.config, given.schedule
+    networks = {name: ("unet", unet) for name, unet in PRESETS.items()} | {"report": ("report", {})}
+    fitting = [name for name, network in networks.items() if network == (config.architecture, config.unet)]
+    if not fitting:
+        raise UserError(f"--init-from {given.source}: its network is none of the presets, {', '.join(PRESET_NAMES)}")
+    shared = {
+        "preset": fitting[0], "unconditional": not given.names, "embedding": config.embedding,
+        "schedule": schedule.kind, "schedule_steps": schedule.steps,
+    }  # fmt: skip
+    for name, value in shared.items():
+        if said.get(name, value) != value:
+            flag = f"--{name.replace('_', '-')}"
+            raise UserError(f"{flag} {said[name]} cannot be with --init-from {said['init_from']}, whose own is {value}")
+    facts = config.facts
+    known = {"data": DATA, "crop": tuple(CROPS)}
+    return shared | {"guidance": given.guidance} | {k: facts[k] for k, values in known.items() if facts.get(k) in values}
+
+
 def refuse_a_second_run(folder: Path) -> None:
     """UserError if `folder` holds a run already: nothing is ever trained over."""
     if runs.states(folder) or (folder / "model.safetensors").exists():
         raise UserError(f"{folder} already holds a run: --resume {folder} goes on with it, --out FOLDER starts another")
 
 
-def new_model_config(config: TrainConfig, store) -> checkpoint.Config:
-    """The checkpoint's description of a model for this data."""
+def described(config: TrainConfig) -> dict:
+    """What a checkpoint says of how it was trained."""
     facts = {"data": config.data, "preset": config.preset, "licence": LICENCES[config.data], "guidance": config.guidance}
     facts["weighting"] = config.weighting
     if config.data == "celeba":
         facts["crop"] = config.crop
+    return facts
+
+
+def new_model_config(config: TrainConfig, store) -> checkpoint.Config:
+    """The checkpoint's description of a model for this data."""
     names = () if config.unconditional else store.names
     return checkpoint.Config(
         names=names,
@@ -150,26 +183,25 @@ def new_model_config(config: TrainConfig, store) -> checkpoint.Config:
         unet=dict(PRESETS.get(config.preset, {})),
         architecture="report" if config.preset == "report" else "unet",
         schedule={"kind": config.schedule, "steps": config.schedule_steps},
-        facts=facts,
+        facts=described(config),
     )
 
 
-def begun_from(given: checkpoint.DiffusionModel, model_config: checkpoint.Config) -> tuple[nn.Module, checkpoint.Config]:
-    """(network, config) of a run that begins with the weights of `given`. Raises UserError unless it is the same network.
+def begin_with(given: checkpoint.DiffusionModel, config: TrainConfig) -> tuple[nn.Module, checkpoint.Config]:
+    """(network, config) of a new run with the weights of `given`.
 
-    What the data says of a fresh network (frequencies of the conditions, mean and spectrum of the pictures) stays as it
-    was in `given`, since its weights were learned with it.
+    What a fresh network takes from its data (how frequent each condition is, the pictures' mean and spectrum) stays as it is
+    in `given`, since its weights were learned with it.
     """
-    for what in ("architecture", "image", "names", "embedding", "unet", "schedule"):
-        its, ours = getattr(given.config, what), getattr(model_config, what)
-        if its != ours:
-            if what == "names":
-                its, ours = (f"{len(names)} such as {names[0]}" if names else "none" for names in (its, ours))
-                what = "conditions"
-            raise UserError(f"--init-from {given.source}: its {what}: {its}; of this run: {ours}; they must be the same")
-    began = {"model": given.source, **{k: v for k, v in given.config.facts.items() if k in ("step", "images_seen", "minutes")}}
-    facts = {**model_config.facts, "began_from": began}
-    return given.network.train(), replace(model_config, frequencies=given.config.frequencies, facts=facts)
+    facts = described(config)
+    facts["init_from"] = {"model": short_name(given), **given.config.facts}
+    before = given.config.facts.get("licence", facts["licence"])
+    if before != facts["licence"]:
+        facts["licence"] += f"; began with a model under: {before}"
+    model_config = replace(given.config, facts=facts)
+    network = model_config.network()
+    network.load_state_dict(given.network.state_dict())  # copied: on a CPU those of `given` are views of its file
+    return network, model_config
 
 
 @cli.command
@@ -177,8 +209,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = settings_from(argv)
     if config.resume is None:
         refuse_a_second_run(config.folder)
-        if config.init_from is not None:
-            checkpoint.load(config.init_from)  # to be refused now, if at all, and not after the data set was fetched
     accelerator = make_accelerator(config.device, config.precision, config.folder)
     if accelerator.is_main_process:  # the only one to write there
         files.check_folder(config.folder)  # before the data set is fetched, which may take an hour
@@ -186,6 +216,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if config.download and accelerator.is_local_main_process:
             fetch(config.data, config.data_root)
         store = open_data(config.data, config.data_root, "train", config.crop)
+    if config.resume is None and config.init_from is not None:
+        model = checkpoint.read(checkpoint.find(config.init_from))[1]
+        if model.image != store.image_shape or model.names not in ((), store.names):
+            raise UserError(
+                f"--init-from {config.init_from}: it draws other pictures, or knows other names, than {config.data} has"
+            )
     with quiet_threads(), runs.hold(config.folder) if accelerator.is_main_process else nullcontext():
         try:
             return run(config, accelerator, store)
@@ -240,10 +276,10 @@ def start(config: TrainConfig, accelerator, store, total: int) -> tuple[TrainSta
     torch.manual_seed(config.seed)
     if config.resume is None:
         refuse_a_second_run(config.folder)  # again, now that nobody else can begin one
-        model_config = new_model_config(config, store)
         if config.init_from is not None:
-            network, model_config = begun_from(checkpoint.load(config.init_from), model_config)
+            network, model_config = begin_with(checkpoint.load(config.init_from), config)
         else:
+            model_config = new_model_config(config, store)
             network = model_config.network(store, mirror=config.flip)
         return TrainState.new(network, config, accelerator, total), model_config, None
     tensors, model_config, progress = runs.latest_state(config.folder)

@@ -19,7 +19,7 @@ from ddpm_faces.diffusion.process import mix
 from ddpm_faces.diffusion.schedule import Schedule
 from ddpm_faces.errors import UserError
 from ddpm_faces.evaluate import main
-from ddpm_faces.evaluation import extractors
+from ddpm_faces.evaluation import extractors, sweep
 from ddpm_faces.evaluation.control import obedience
 from ddpm_faces.evaluation.denoising import denoising_errors, harder, levels
 from ddpm_faces.evaluation.memorisation import Distances, nearest, pixel_parts, pixels
@@ -50,7 +50,9 @@ def toy_model(tmp_path_factory) -> Path:
     return checkpoint.save(tmp_path_factory.mktemp("toy") / "toy.safetensors", model)
 
 
-def test_the_whole_report(toy_model, face_judge, tmp_path, capsys):
+def test_the_whole_report(toy_model, face_judge, tmp_path, capsys, monkeypatch):
+    points, real_compare = [], sweep.compare
+    monkeypatch.setattr(sweep, "compare", lambda *given, **more: points.append(given) or real_compare(*given, **more))
     argv = ["--model", str(toy_model), "--classifier", str(face_judge), "--out", str(tmp_path), *FAST]
     assert main([*argv, "--only", "quality,control,strips", "--only", "memorisation,sweep", "--write-guidance"]) == 0
     said = capsys.readouterr().out
@@ -68,6 +70,8 @@ def test_the_whole_report(toy_model, face_judge, tmp_path, capsys):
     assert control["Bald"]["asked yes"] + control["Bald"]["asked no"] == 64
     assert set(report["strips"]["means"]) == {"monotone", "rise", "others", "person", "step", "jump"}
     assert report["memorisation"]["samples"] == 64 and report["memorisation"]["denoising"]["pictures"] == 500
+    curves = report["sweep"]["by guidance"] + report["sweep"]["by steps"]
+    assert len(points) == len(curves) == 12, "the default point once, and the blurred pictures"
     assert report["sweep"]["guidance chosen"] in [point["guidance"] for point in report["sweep"]["by guidance"]]
     assert checkpoint.load(toy_model).guidance == report["sweep"]["guidance chosen"]
     text = (tmp_path / "report.md").read_text()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import write_celeba, write_mnist
+from conftest import random_model, write_celeba, write_mnist
 from PIL import Image
 
 from ddpm_faces import checkpoint, runs
@@ -116,32 +116,56 @@ def test_the_reports_own_network_is_trained_and_used_like_ours(celeba, tmp_path,
     assert "networks with a Gaussian" in capsys.readouterr().err
 
 
-def test_a_run_begins_with_the_weights_of_another(celeba, tmp_path, capsys):
-    first, same, tuned = tmp_path / "first", tmp_path / "same", tmp_path / "tuned"
-    assert run(celeba, first, "--sample-every", "0") == 0
+def test_a_run_begins_with_the_weights_of_another(celeba, tmp_path):
+    first, same, tuned, whole = (tmp_path / name for name in ("first", "same", "tuned", "whole"))
+    assert run(celeba, first, "--sample-every", "0", "--guidance", "1.5", "--embedding", "7") == 0
     other = write_celeba(tmp_path / "other", n=24)
-    start = ["--init-from", str(first), "--sample-every", "0"]
-    assert run(other, same, *start, "--lr", "0") == 0
-    assert run(other, tuned, *start, "--lr", "1e-3", "--max-steps", "1") == 0
+    start = ["--data-root", str(other), *QUICK[2:], "--init-from", str(first), "--sample-every", "0"]
+    assert main([*start, "--lr", "0", "--out", str(same)]) == 0
+    assert main([*start, "--out", str(whole)]) == 0
+    assert main([*start, "--out", str(tuned), "--max-steps", "1"]) == 0
     assert main(["--resume", str(tuned)]) == 0
     old, kept, new = (checkpoint.load(folder) for folder in (first, same, tuned))
+    assert kept.guidance == 1.5 and kept.config.embedding == 7 and kept.config.facts["data"] == "celeba", "all the model's own"
     assert kept.config.frequencies == old.config.frequencies != open_data("celeba", other).frequencies
-    assert old.config.facts["images_seen"] == 8
-    assert kept.config.facts["began_from"]["images_seen"] == 8, "and what this run adds is counted by itself"
-    assert new.config.facts["images_seen"] == len(open_data("celeba", other)) == 20
+    assert kept.config.facts["init_from"]["images_seen"] == 8 and kept.config.facts["init_from"]["model"] == "first"
+    assert new.config.facts["images_seen"] == len(open_data("celeba", other)) == 20, "what this run adds is counted by itself"
     weights = old.network.state_dict()
     assert all(torch.equal(kept.network.state_dict()[name], t) for name, t in weights.items())
     moved = {name for name, t in weights.items() if not torch.equal(new.network.state_dict()[name], t)}
     assert "unet.enter.weight" in moved and "gaussian.mean" not in moved
+    unbroken, resumed = (runs.latest_state(folder)[0] for folder in (whole, tuned))
+    assert all(torch.equal(resumed[name], tensor) for name, tensor in unbroken.items())
+
+
+def test_the_licence_of_the_first_pictures_stays(tmp_path):
+    write_mnist(tmp_path)
+    argv = [*QUICK[2:], "--preset", "mnist32", "--max-steps", "1", "--sample-every", "0", "--data-root", str(tmp_path)]
+    assert main(["--data", "mnist", *argv, "--out", str(tmp_path / "a")]) == 0
+    assert main(["--data", "toydigits", *argv, "--init-from", str(tmp_path / "a"), "--out", str(tmp_path / "b")]) == 0
+    facts = checkpoint.load(tmp_path / "b").config.facts
+    assert facts["data"] == "toydigits" and "MIT" in facts["licence"] and "CC BY-SA" in facts["licence"]
+
+
+def test_what_a_run_cannot_begin_with_is_refused_before_anything_is_done(celeba, tmp_path, capsys):
+    first, out = tmp_path / "first", tmp_path / "none"
+    run(celeba, first, "--max-steps", "1", "--sample-every", "0")
     capsys.readouterr()
-    base = ["--data", "celeba", "--data-root", str(celeba), *QUICK, "--out", str(tmp_path / "none")]
+    base = ["--data", "celeba", "--data-root", str(tmp_path / "no data is asked for"), *QUICK[2:], "--out", str(out)]
+    mine = [*base, "--init-from", str(first)]
     assert "no model 'nowhere'" in refuse(capsys, [*base, "--init-from", "nowhere"])
-    assert "its image: (1, 32, 32)" in refuse(capsys, [*base, "--init-from", "mnist32"])
-    assert "its unet: {" in refuse(capsys, [*base, "--init-from", "celeba64"])
-    assert "its embedding" in refuse(capsys, [*base, "--init-from", str(first), "--embedding", "5"])
-    assert "its conditions: 40 such as" in refuse(capsys, [*base, "--init-from", str(first), "--unconditional"])
-    assert "must stay None" in refuse(capsys, ["--resume", str(first), "--init-from", "celeba64"])
-    assert not (tmp_path / "none" / "states").exists()
+    assert "--preset toy32 cannot be with" in refuse(capsys, [*base, "--preset", "toy32", "--init-from", "celeba64"])
+    assert "--embedding 5 cannot be with" in refuse(capsys, [*mine, "--embedding", "5"])
+    assert "--unconditional True cannot be with" in refuse(capsys, [*mine, "--unconditional"])
+    assert "--schedule-steps 50 cannot be with" in refuse(capsys, [*mine, "--schedule-steps", "50"])
+    assert "begins a new run" in refuse(capsys, ["--resume", str(first), "--init-from", "celeba64"])
+    odd = random_model((), (3, 16, 16))
+    assert "none of the presets" in refuse(
+        capsys, [*base, "--init-from", str(checkpoint.save(tmp_path / "odd.safetensors", odd))]
+    )
+    base[3] = str(celeba)
+    assert "draws other pictures" in refuse(capsys, [*base, "--init-from", "mnist32"])
+    assert not out.exists()
 
 
 def test_a_run_of_other_pictures_is_not_gone_on_with(celeba, tmp_path, capsys):

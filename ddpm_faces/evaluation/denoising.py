@@ -10,12 +10,14 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ddpm_faces.data.store import Store
+from ddpm_faces.data.store import Store, spread
 from ddpm_faces.devices import autocast
 from ddpm_faces.diffusion.process import add_noise
 from ddpm_faces.diffusion.schedule import Schedule
+from ddpm_faces.evaluation.suite import Suite
 
 PART = 50  # pictures at a time
+DENOISED = 500  # training pictures, and as many held-out ones, whose noise is predicted
 
 
 def levels(steps: int, count: int = 10) -> tuple[int, ...]:
@@ -67,3 +69,23 @@ def harder(trained_on: Tensor, held_out: Tensor) -> Harder:
     scale = trained_on.mean(dim=0)
     a, b = (trained_on / scale).mean(dim=1), (held_out / scale).mean(dim=1)
     return Harder(float(b.mean() - 1), float((a.var() / len(a) + b.var() / len(b)).sqrt()))
+
+
+def denoising(suite: Suite) -> dict[str, float]:
+    """The error of the predicted noise on training pictures and on as many of the test split."""
+    model, count = suite.cache.model, min(DENOISED, len(suite.train), len(suite.test))
+    at, known = levels(model.schedule.steps), len(suite.names)  # an unconditional model is shown none
+
+    def errors(store: Store, what: str) -> Tensor:
+        return denoising_errors(
+            model.network, store, spread(len(store), count), model.schedule, at, model.device, suite.cache.precision,
+            show=lambda c: c[:, :known], progress=f"predicting the noise of {what}",
+        )  # fmt: skip
+
+    trained_on, held_out = errors(suite.train, "training pictures"), errors(suite.test, "held-out ones")
+    return {
+        "pictures": count,
+        "error on training pictures": float(trained_on.mean()),
+        "error on held-out ones": float(held_out.mean()),
+        **harder(trained_on, held_out)._asdict(),
+    }

@@ -10,15 +10,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ddpm_faces.data.store import Store, spread
+from ddpm_faces.data.store import spread
 from ddpm_faces.evaluation import plots
-from ddpm_faces.evaluation.denoising import denoising_errors, harder, levels
+from ddpm_faces.evaluation.denoising import denoising
 from ddpm_faces.evaluation.suite import Part, Suite, sheet
 from ddpm_faces.images import to_tensor
 
-PART = 1024  # pictures compared at a time
+AT_ONCE = 1024  # pictures compared at a time
 PAIRS, LOOKED_AT = 64, 5_000  # samples shown beside their nearest training pictures; at most so many are compared with them
-DENOISED = 500  # training pictures, and as many held-out ones, whose noise is predicted
 COPY = 1 / 3  # Yoon et al. 2023: a picture is a copy if its nearest is so much nearer than its second nearest
 
 
@@ -48,7 +47,7 @@ def pixels(pictures: np.ndarray) -> Tensor:
     return flat / flat.shape[1] ** 0.5
 
 
-def pixel_parts(pictures: np.ndarray, mirror: bool, size: int = PART) -> Iterable[Tensor]:
+def pixel_parts(pictures: np.ndarray, mirror: bool, size: int = AT_ONCE) -> Iterable[Tensor]:
     """All pictures as `pixels`, part by part; mirror: after them all their mirror images, in the same order."""
     for flip in (False, True)[: 1 + mirror]:
         for start in range(0, len(pictures), size):
@@ -81,15 +80,15 @@ def memorisation(suite: Suite) -> Part:
     generated, mirror = suite.samples(), suite.shows_faces  # digits have no mirror images
     generated = generated[spread(len(generated), LOOKED_AT)]
     held_out = suite.real(len(generated))
-    features = [*suite.judge.extract(suite.train.images, progress="the judge on training pictures").features.split(PART)]
+    features = [*suite.judge.extract(suite.train.images, progress="the judge on training pictures").features.split(AT_ONCE)]
     if mirror:
         images = suite.train.images[:, :, ::-1]
-        features += suite.judge.extract(images, progress="and on their mirror images").features.split(PART)
+        features += suite.judge.extract(images, progress="and on their mirror images").features.split(AT_ONCE)
     sets = (generated, "samples"), (held_out, "held-out pictures")
-    count = (1 + mirror) * -(-len(suite.train) // PART)
+    count = (1 + mirror) * -(-len(suite.train) // AT_ONCE)
 
     def near(queries: Tensor, parts: Iterable[Tensor], what: str) -> Nearest:  # which takes minutes among all of CelebA
-        return nearest(queries, tqdm(parts, f"nearest to {what}", count, leave=False, unit=f"{PART} img"))
+        return nearest(queries, tqdm(parts, f"nearest to {what}", count, leave=False, unit=f"{AT_ONCE} img"))
 
     found = {
         "features": Distances(*(near(suite.judge.extract(p).features, features, what) for p, what in sets)),
@@ -109,23 +108,3 @@ def memorisation(suite: Suite) -> Part:
     spaces = {space: distances.summary() for space, distances in found.items()}
     numbers = {"spaces": spaces, "samples": len(generated), "denoising": denoising(suite)}
     return Part(numbers, {"nearest.png": overview, "distances.png": plots.distances(found)})
-
-
-def denoising(suite: Suite) -> dict[str, float]:
-    """The error of the predicted noise on training pictures and on as many of the test split."""
-    model, count = suite.cache.model, min(DENOISED, len(suite.train), len(suite.test))
-    at, known = levels(model.schedule.steps), len(suite.names)  # an unconditional model is shown none
-
-    def errors(store: Store, what: str) -> Tensor:
-        return denoising_errors(
-            model.network, store, spread(len(store), count), model.schedule, at, model.device, suite.cache.precision,
-            show=lambda c: c[:, :known], progress=f"predicting the noise of {what}",
-        )  # fmt: skip
-
-    trained_on, held_out = errors(suite.train, "training pictures"), errors(suite.test, "held-out ones")
-    return {
-        "pictures": count,
-        "error on training pictures": float(trained_on.mean()),
-        "error on held-out ones": float(held_out.mean()),
-        **harder(trained_on, held_out)._asdict(),
-    }

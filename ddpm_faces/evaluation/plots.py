@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # it imports this module
     from ddpm_faces.evaluation.memorisation import Distances
 
 BARS = (("judge on real", "the judge on real pictures", "0.75"), ("with a whole vector", "asked with a whole vector", "C0"))

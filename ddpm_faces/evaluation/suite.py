@@ -39,7 +39,8 @@ class Part(NamedTuple):
 class Suite:
     """What is measured, and with what. reference: pictures of the test split, at most.
 
-    each: pictures of an attribute asked alone, with it and without. persons, columns: of a strip. sweep_n: pictures a point.
+    each: pictures with, and as many without, of each attribute asked alone. persons, columns: of a strip. sweep_n: pictures
+    of each of the sweep's points.
     """
 
     cache: SampleCache
