@@ -1,9 +1,9 @@
 """`python -m benchmarks.table1 --data-root FOLDER`: the report's Table 1, conditional against unconditional, made again.
 
 Three models see the same number of faces: ours with attributes, ours without, and the report's own network by its own recipe;
-each is measured the same way by `ddpm_faces.evaluate`. On two cores half an hour for 60,000 faces of each of ours, and three of
-the report's; on a GPU, --images 2000000 is what the report trained with. What is done is kept in --out, and a second call
-goes on from there.
+each is measured the same way by `ddpm_faces.evaluate`. For 60,000 faces of each, two cores take ten to twenty minutes for one
+of ours and one to four hours for the report's (benchmarks/README.md); on a GPU, --images 2000000 is what the report trained
+with. What is done is kept in --out, and a second call goes on from there.
 """
 
 from __future__ import annotations
@@ -119,7 +119,8 @@ def table(config: TableConfig, reports: dict[str, dict]) -> str:
         easy = report["control"]["means of the easiest to see"] if "control" in report else {}
         guidance = f"{report['about']['guidance']:g}" if easy else "-"
         obeyed = " | ".join(cell(easy.get(key)) for key in ("with a whole vector", "alone"))
-        lines.append(f"| {label} | {guidance} | {figures} | {obeyed} | {'{} / {}'.format(*PRINTED.get(label, ('', '')))} |")
+        printed = " / ".join(f"{figure:g}" for figure in PRINTED.get(label, ()))
+        lines.append(f"| {label} | {guidance} | {figures} | {obeyed} | {printed} |")
     for label, row in rows.items():
         if label != MODEL:
             lines.append(f"| {label} | | {' | '.join(cell(row[key]) for key in keys)} | | | |")
