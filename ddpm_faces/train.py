@@ -163,6 +163,11 @@ def refuse_a_second_run(folder: Path) -> None:
         raise UserError(f"{folder} already holds a run: --resume {folder} goes on with it, --out FOLDER starts another")
 
 
+def fits(model: checkpoint.Config, store) -> bool:
+    """Whether a model draws such pictures as the store has, and knows its conditions or none."""
+    return model.image == store.image_shape and model.names in ((), store.names)
+
+
 def described(config: TrainConfig) -> dict:
     """What a checkpoint says of how it was trained."""
     facts = {"data": config.data, "preset": config.preset, "licence": LICENCES[config.data], "guidance": config.guidance}
@@ -218,7 +223,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         store = open_data(config.data, config.data_root, "train", config.crop)
     if config.resume is None and config.init_from is not None:
         model = checkpoint.read(checkpoint.find(config.init_from))[1]
-        if model.image != store.image_shape or model.names not in ((), store.names):
+        if not fits(model, store):
             raise UserError(
                 f"--init-from {config.init_from}: it draws other pictures, or knows other names, than {config.data} has"
             )
@@ -283,7 +288,7 @@ def start(config: TrainConfig, accelerator, store, total: int) -> tuple[TrainSta
             network = model_config.network(store, mirror=config.flip)
         return TrainState.new(network, config, accelerator, total), model_config, None
     tensors, model_config, progress = runs.latest_state(config.folder)
-    if model_config.image != store.image_shape or model_config.names not in ((), store.names):
+    if not fits(model_config, store):
         raise UserError(
             f"{config.folder} is a run on pictures of {model_config.image[1:]} with {len(model_config.names)} conditions; "
             f"{config.data_root} gives {store.image_shape[1:]} with {len(store.names)}: start a new run"
