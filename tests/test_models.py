@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from ddpm_faces.attributes import CELEBA
 from ddpm_faces.models.conditioning import ConditionalUNet, standard_scales
-from ddpm_faces.models.unet import PRESETS, Attention, UNet, time_embedding
+from ddpm_faces.models.unet import PRESETS, Attention, GroupNorm, UNet, attend, time_embedding
 
 
 def count(network: torch.nn.Module) -> int:
@@ -94,6 +95,20 @@ def test_attention_is_softmax_of_scaled_products():
     weights = (q.transpose(1, 2) @ k / 8**0.5).softmax(dim=-1)  # Vaswani et al. 2017, (1)
     expected = x + layer.out((weights @ v.transpose(1, 2)).transpose(1, 2).reshape(1, 16, 2, 3))
     assert (layer(x) - expected).abs().max() < 1e-5
+
+
+def test_norm_and_attention_learn_in_float32_on_a_cpu():
+    """Their bfloat16 kernels' backward passes are slow there (benchmarks/README.md)."""
+    torch.manual_seed(0)
+    x, norm = torch.randn(2, 16, 4, 4).bfloat16().requires_grad_(), GroupNorm(16)
+    q, k, v = torch.randn(3, 2, 4, 16, 8).bfloat16().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        normed, attended = norm(x), attend(q, k, v)
+        with torch.no_grad():
+            assert attend(q, k, v).dtype == torch.bfloat16, "no gradient, no need"
+    assert normed.dtype == torch.bfloat16 and normed.grad_fn.next_functions[0][0].name() == "NativeGroupNormBackward0"
+    assert torch.equal(normed, F.group_norm(x.float(), 2).bfloat16())
+    assert torch.equal(attended, F.scaled_dot_product_attention(q.float(), k.float(), v.float()))
 
 
 def test_neighbouring_steps_have_different_embeddings():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ddpm_faces.models.unet import group_norm
+from ddpm_faces.models.unet import GroupNorm
 
 
 class Residual(nn.Module):
@@ -18,9 +18,9 @@ class Residual(nn.Module):
 
     def __init__(self, channels_in: int, channels_out: int, stride: int):
         super().__init__()
-        self.norm1 = group_norm(channels_in)
+        self.norm1 = GroupNorm(channels_in)
         self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride=stride, padding=1)
-        self.norm2 = group_norm(channels_out)
+        self.norm2 = GroupNorm(channels_out)
         self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
         same = channels_in == channels_out and stride == 1
         self.shortcut = nn.Identity() if same else nn.Conv2d(channels_in, channels_out, 1, stride=stride)
@@ -49,7 +49,7 @@ class Classifier(nn.Module):
         for out in channels:
             self.stages.append(nn.Sequential(Residual(width, out, stride=2), Residual(out, out, stride=1)))
             width = out
-        self.norm = group_norm(width)
+        self.norm = GroupNorm(width)
         self.dropout = nn.Dropout(dropout)
         self.logits = nn.Linear(width, classes)
 
