@@ -9,14 +9,14 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from ddpm_faces import checkpoint, cli, files, runs
 from ddpm_faces.attributes import one_hot
+from ddpm_faces.beginning import NETWORKS, begin_with, fits, new_model_config, shared_with
 from ddpm_faces.cli import arg
 from ddpm_faces.data import DATA, fetch, open_data
 from ddpm_faces.data.celeba import CROPS
@@ -25,9 +25,7 @@ from ddpm_faces.diffusion.schedule import Schedule
 from ddpm_faces.errors import UserError
 from ddpm_faces.journal import Journal, describe_data
 from ddpm_faces.memory import is_out_of_memory
-from ddpm_faces.models.unet import PRESETS
 from ddpm_faces.processes import StopSignal, agreed, make_accelerator, quiet_threads
-from ddpm_faces.sample import short_name
 from ddpm_faces.training import Recipe, Saved, TrainState, train
 
 # What differs between the data sets; any flag overrides it.
@@ -37,7 +35,6 @@ BY_DATA: dict[str, dict] = {
     "toy": {"preset": "toy32", "flip": True, "epochs": 12.0},
     "toydigits": {"preset": "mnist32", "flip": False, "epochs": 10.0, "p_each": 0.0},
 }
-PRESET_NAMES = (*PRESETS, "report")
 # What differs with the network: the report's comes with its own recipe, which knows no Gaussian and hides no condition.
 BY_PRESET: dict[str, dict] = {
     "report": {
@@ -51,12 +48,6 @@ FIXED = (
     *("batch_size", "seed", "flip", "weighting"),
 )
 NOT_INHERITED = ("resume", "download", "max_steps", "max_minutes", "out")
-LICENCES = {
-    "celeba": "CelebA: non-commercial research only (https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html)",
-    "mnist": "MNIST: CC BY-SA 3.0 (LeCun, Cortes, Burges)",
-    "toy": "procedural drawings, MIT",
-    "toydigits": "procedural drawings, MIT",
-}
 
 
 @dataclass(kw_only=True)
@@ -86,8 +77,8 @@ class TrainConfig(Recipe):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.preset not in PRESET_NAMES:
-            raise UserError(f"no preset '{self.preset}': choose {', '.join(PRESET_NAMES)}")
+        if self.preset not in NETWORKS:
+            raise UserError(f"no preset '{self.preset}': choose {', '.join(NETWORKS)}")
         if self.preset == "report" and self.weighting == "unit":
             raise UserError("--weighting unit is for networks with a Gaussian, which the report's has not: uniform or snr+1")
         if self.crop not in CROPS:
@@ -133,80 +124,10 @@ def settings_from(argv: Sequence[str] | None) -> TrainConfig:
     return config
 
 
-def shared_with(said: dict) -> dict:
-    """The settings that a run has from the model that it is said to begin with (`--init-from`).
-
-    Guidance, data and crop may be said otherwise. UserError where others were, or where the model cannot be had.
-    """
-    given = checkpoint.load(said["init_from"])  # the weights too: a file that cannot be used is refused before data is fetched
-    config, schedule = given.config, given.schedule
-    networks = {name: ("unet", unet) for name, unet in PRESETS.items()} | {"report": ("report", {})}
-    fitting = [name for name, network in networks.items() if network == (config.architecture, config.unet)]
-    if not fitting:
-        raise UserError(f"--init-from {given.source}: its network is none of the presets, {', '.join(PRESET_NAMES)}")
-    shared = {
-        "preset": fitting[0], "unconditional": not given.names, "embedding": config.embedding,
-        "schedule": schedule.kind, "schedule_steps": schedule.steps,
-    }  # fmt: skip
-    for name, value in shared.items():
-        if said.get(name, value) != value:
-            flag = f"--{name.replace('_', '-')}"
-            raise UserError(f"{flag} {said[name]} cannot be with --init-from {said['init_from']}, whose own is {value}")
-    facts = config.facts
-    known = {"data": DATA, "crop": tuple(CROPS)}
-    return shared | {"guidance": given.guidance} | {k: facts[k] for k, values in known.items() if facts.get(k) in values}
-
-
 def refuse_a_second_run(folder: Path) -> None:
     """UserError if `folder` holds a run already: nothing is ever trained over."""
     if runs.states(folder) or (folder / "model.safetensors").exists():
         raise UserError(f"{folder} already holds a run: --resume {folder} goes on with it, --out FOLDER starts another")
-
-
-def fits(model: checkpoint.Config, store) -> bool:
-    """Whether a model draws such pictures as the store has, and knows its conditions or none."""
-    return model.image == store.image_shape and model.names in ((), store.names)
-
-
-def described(config: TrainConfig) -> dict:
-    """What a checkpoint says of how it was trained."""
-    facts = {"data": config.data, "preset": config.preset, "licence": LICENCES[config.data], "guidance": config.guidance}
-    facts["weighting"] = config.weighting
-    if config.data == "celeba":
-        facts["crop"] = config.crop
-    return facts
-
-
-def new_model_config(config: TrainConfig, store) -> checkpoint.Config:
-    """The checkpoint's description of a model for this data."""
-    names = () if config.unconditional else store.names
-    return checkpoint.Config(
-        names=names,
-        frequencies=store.frequencies if names else (),
-        image=store.image_shape,
-        embedding=config.embedding,
-        unet=dict(PRESETS.get(config.preset, {})),
-        architecture="report" if config.preset == "report" else "unet",
-        schedule={"kind": config.schedule, "steps": config.schedule_steps},
-        facts=described(config),
-    )
-
-
-def begin_with(given: checkpoint.DiffusionModel, config: TrainConfig) -> tuple[nn.Module, checkpoint.Config]:
-    """(network, config) of a new run with the weights of `given`.
-
-    What a fresh network takes from its data (how frequent each condition is, the pictures' mean and spectrum) stays as it is
-    in `given`, since its weights were learned with it.
-    """
-    facts = described(config)
-    facts["init_from"] = {"model": short_name(given), **given.config.facts}
-    before = given.config.facts.get("licence", facts["licence"])
-    if before != facts["licence"]:
-        facts["licence"] += f"; began with a model under: {before}"
-    model_config = replace(given.config, facts=facts)
-    network = model_config.network()
-    network.load_state_dict(given.network.state_dict())  # copied: on a CPU those of `given` are views of its file
-    return network, model_config
 
 
 @cli.command

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ddpm_faces import cli, files, judge
 from ddpm_faces.cli import arg
-from ddpm_faces.data import DATA, open_data
+from ddpm_faces.data import DATA, LICENCES, open_data
 from ddpm_faces.data.celeba import CROPS
 from ddpm_faces.data.feed import Feed
 from ddpm_faces.data.store import Store, batch_indices
@@ -28,7 +28,6 @@ from ddpm_faces.errors import UserError
 from ddpm_faces.judge import Judge, JudgeConfig, scores
 from ddpm_faces.memory import is_out_of_memory
 from ddpm_faces.models.classifier import Classifier
-from ddpm_faces.train import LICENCES
 
 # Passes over the training split that suit each data set; any flag overrides it.
 EPOCHS = {"celeba": 16.0, "mnist": 3.0, "toy": 6.0, "toydigits": 6.0}

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from ddpm_faces.attributes import DIGITS
-from ddpm_faces.data import DATA, open_data, toydigits
+from ddpm_faces.data import DATA, LICENCES, open_data, toydigits
 from ddpm_faces.data.toydigits import SIZE, WAYS, draw, toy_digit
-from ddpm_faces.train import BY_DATA, LICENCES, settings_from
+from ddpm_faces.train import BY_DATA, settings_from
 from ddpm_faces.train_classifier import EPOCHS
 
 

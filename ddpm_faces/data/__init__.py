@@ -8,6 +8,13 @@ from ddpm_faces.data.store import Store
 from ddpm_faces.errors import UserError
 
 DATA = ("celeba", "mnist", "toy", "toydigits")
+# What may be done with models that were trained on it.
+LICENCES = {
+    "celeba": "CelebA: non-commercial research only (https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html)",
+    "mnist": "MNIST: CC BY-SA 3.0 (LeCun, Cortes, Burges)",
+    "toy": "procedural drawings, MIT",
+    "toydigits": "procedural drawings, MIT",
+}
 
 
 def fetch(data: str, root: Path) -> None:
