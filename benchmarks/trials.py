@@ -26,17 +26,23 @@ LEVELS = levels(Schedule().steps)  # of noise, at which errors are taken
 
 
 def held_out_error(
-    network: nn.Module, store: Store, count: int, precision: str, show: Callable[[Tensor], Tensor] = lambda c: c
+    network: nn.Module,
+    store: Store,
+    count: int,
+    precision: str,
+    show: Callable[[Tensor], Tensor] = lambda c: c,
+    at: Sequence[int] | None = None,
 ) -> list[float]:
-    """Mean squared error of the predicted noise at each of LEVELS, over the first `count` faces with fixed noise.
+    """Mean squared error of the predicted noise at each of the steps `at`, over the first `count` faces with fixed noise.
 
-    show: what the network is shown of the conditions (B, K) of a part.
+    at: LEVELS by default. show: what the network is shown of the conditions (B, K) of a part.
     """
-    rows = np.arange(count)
-    return denoising_errors(network, store, rows, Schedule(), LEVELS, precision=precision, show=show).mean(dim=0).tolist()
+    rows, at = np.arange(count), LEVELS if at is None else at
+    return denoising_errors(network, store, rows, Schedule(), at, precision=precision, show=show).mean(dim=0).tolist()
 
 
-CODE = ("training.py", "ema.py", "models/*.py", "diffusion/*.py")  # a change of this makes another comparison
+# A change of this makes another comparison; samplers and guidance have no part in a training.
+CODE = ("training.py", "ema.py", "models/*.py", *(f"diffusion/{name}.py" for name in ("process", "schedule", "weighting")))
 
 
 def open_faces(data_root: Path, held_out: int) -> tuple[Store, Store]:

@@ -42,7 +42,10 @@ def shared_with(said: dict[str, Any]) -> dict[str, Any]:
             raise UserError(f"{flag} {said[name]} cannot be with --init-from {said['init_from']}, whose own is {value}")
     facts = config.facts
     known = {"data": DATA, "crop": tuple(CROPS)}
-    return shared | {"guidance": given.guidance} | {k: facts[k] for k, values in known.items() if facts.get(k) in values}
+    scales = {"guidance": given.guidance}
+    if "guidance_alone" in facts:
+        scales["guidance_alone"] = given.guidance_alone
+    return shared | scales | {k: facts[k] for k, values in known.items() if facts.get(k) in values}
 
 
 def fits(model: checkpoint.Config, store: Store) -> bool:
@@ -50,9 +53,15 @@ def fits(model: checkpoint.Config, store: Store) -> bool:
     return model.image == store.image_shape and model.names in ((), store.names)
 
 
+def guidance_facts(config: TrainConfig) -> dict[str, float]:
+    """What a checkpoint says of the scales that suit it."""
+    alone = {} if config.guidance_alone is None else {"guidance_alone": config.guidance_alone}
+    return {"guidance": config.guidance, **alone}
+
+
 def described(config: TrainConfig) -> dict:
     """What a checkpoint says of how it was trained."""
-    facts = {"data": config.data, "preset": config.preset, "licence": LICENCES[config.data], "guidance": config.guidance}
+    facts = {"data": config.data, "preset": config.preset, "licence": LICENCES[config.data], **guidance_facts(config)}
     facts["weighting"] = config.weighting
     if config.data == "celeba":
         facts["crop"] = config.crop

@@ -18,6 +18,7 @@ from ddpm_faces import files
 from ddpm_faces.attributes import DIGITS
 from ddpm_faces.data.store import Store
 from ddpm_faces.devices import find_device, place
+from ddpm_faces.diffusion.guidance import scale_by_what_is_said
 from ddpm_faces.diffusion.schedule import Schedule
 from ddpm_faces.errors import UserError
 from ddpm_faces.models.conditioning import ConditionalUNet
@@ -37,7 +38,8 @@ class Config:
     image: (C, H, W). embedding: channels that the condition becomes. unet, schedule: keyword arguments of UNet and Schedule.
     architecture: "unet", this package's own, or "report", the one that it is measured against, whose `unet` is {}.
     frequencies: how often each condition is present in the training data, () where that does not matter. facts: what it
-    was trained on and for how long, for people to read, and "guidance", the scale that suits it.
+    was trained on and for how long, for people to read, and "guidance", the scale that suits it, with "guidance_alone", that
+    for one attribute alone, where it is another.
     """
 
     names: tuple[str, ...]
@@ -95,8 +97,20 @@ class DiffusionModel:
 
     @property
     def guidance(self) -> float:
-        """The CFG scale that suits this model, 1 (plain) unless its checkpoint says otherwise."""
+        """The CFG scale that suits this model where all conditions are said, 1 (plain) unless its checkpoint says otherwise."""
         return float(self.config.facts.get("guidance", 1.0))
+
+    @property
+    def guidance_alone(self) -> float:
+        """The CFG scale that suits it where one attribute alone is said, the same unless its checkpoint says otherwise.
+
+        A digit says all that there is to say.
+        """
+        return self.guidance if self.config.kind == "digits" else float(self.config.facts.get("guidance_alone", self.guidance))
+
+    def guidance_for(self, conditions: Tensor) -> Tensor:
+        """The CFG scales (N,) that suit conditions (N, K): from one attribute to all of them, see `scale_by_what_is_said`."""
+        return scale_by_what_is_said(conditions, self.guidance_alone, self.guidance)
 
     @property
     def device(self) -> torch.device:
@@ -194,8 +208,10 @@ def parse_config(text: str, path: Path) -> Config:
         grain = 2 ** (len(widths) - 1)
         if any(side % grain for side in image[1:]) or image[0] not in (1, 3):
             raise ValueError(f"pictures of shape {image}")
-        if not isinstance(config.facts, dict) or not -100 <= config.facts.get("guidance", 1.0) <= 100:
+        if not isinstance(config.facts, dict):
             raise ValueError("facts")
+        if not all(-100 <= config.facts.get(name, 1.0) <= 100 for name in ("guidance", "guidance_alone")):
+            raise ValueError("guidance")
         if not isinstance(raw["names"], list):
             raise ValueError("the names are not a list")
         check_names(config.names, config.frequencies)

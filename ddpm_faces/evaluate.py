@@ -120,9 +120,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     measures = (quality.quality, control.control, strips.strips, memorisation.memorisation, sweep.sweep)
     parts: dict[str, Callable[[Suite], Part]] = dict(zip(PARTS, measures, strict=True))
     weights = [cache.identity, extractor.identity, extractors.fingerprint(judge.network), code_fingerprint(MEASURES)]
+    whole, alone = (model.guidance, model.guidance_alone) if config.guidance is None else (config.guidance,) * 2
     about = {
-        "model": short_name(model), "pictures": config.n, **options, "seed": config.seed, "precision": cache.precision,
-        "each": config.each, "persons": config.persons, "extractor": extractor.name, "note": extractor.note,
+        "model": short_name(model), "pictures": config.n, **options, "guidance": whole, "guidance alone": alone,
+        "seed": config.seed, "precision": cache.precision, "each": config.each, "persons": config.persons,
+        "extractor": extractor.name, "note": extractor.note,
         "classifier": Path(judge.source).name, "crop": crop if data == "celeba" else "none",
         "reference": f"{min(len(test), suite.reference)} of {data}'s test split",
         "fingerprints": [*weights, train.fingerprint, test.fingerprint],
@@ -149,7 +151,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(text.partition("\n\n")[2])
     if config.write_guidance and "sweep" in report and "guidance chosen" in report["sweep"]:
         facts["guidance"] = report["sweep"]["guidance chosen"]
-        print(f"{checkpoint.save(model.source, model)}: its guidance is {facts['guidance']:g} now")
+        facts.pop("guidance_alone", None)  # the sweep draws all with one scale
+        print(f"{checkpoint.save(model.source, model)}: its guidance is {facts['guidance']:g} now, however much is asked")
         if Path(model.source).stem == "model":
             print(f"(`train --resume` would set it back: add --guidance {facts['guidance']:g} there)")
     print(f"{folder}: report.md, report.json, {', '.join(sorted(p.name for p in folder.glob('*.png')))}")

@@ -72,7 +72,7 @@ def generate(
     n: int | None = None,
     *,
     seed: int | Sequence[int] = 0,
-    guidance: float | None = None,
+    guidance: float | Tensor | None = None,
     sampler: str = "dpm",
     steps: int | None = None,
     batch_size: int = 64,
@@ -82,11 +82,11 @@ def generate(
     """Sample pictures (N, C, H, W), float32 in [-1, 1], on the CPU.
 
     condition: see to_conditions. seed: picture i starts from seed + i, or give one seed per picture; a picture depends on
-    its seed and condition alone, never on its batch. guidance: CFG scale, 1 plain, by default what the checkpoint says.
-    n: how many, one for each condition by default. sampler: "dpm" (DPM-Solver++), "ddim" or "ddpm". steps: network
-    evaluations a picture, by default 15, 50 and 1000. batch_size: pictures at a time, halved where memory runs out.
-    precision: "bf16" or "fp16" where the device is faster with it ("auto"), or "no": the same pictures to about one of 255
-    shades. Raises UserError on anything impossible.
+    its seed, condition and guidance alone, never on its batch. guidance: CFG scale, 1 plain, or (N,), one a picture; by
+    default what the checkpoint says of such conditions (`guidance_for`). n: how many, one for each condition by default.
+    sampler: "dpm" (DPM-Solver++), "ddim" or "ddpm". steps: network evaluations a picture, by default 15, 50 and 1000.
+    batch_size: pictures at a time, halved where memory runs out. precision: "bf16" or "fp16" where the device is faster with
+    it ("auto"), or "no": the same pictures to about one of 255 shades. Raises UserError on anything impossible.
     """
     vectors = to_conditions(model, condition, n)
     try:
@@ -101,9 +101,12 @@ def generate(
         raise UserError(f"no sampler '{sampler}': choose {', '.join(SAMPLERS)}")
     if batch_size < 1 or not all(0 <= s < 2**63 for s in seeds):
         raise UserError(f"the batch size must be at least 1 and seeds 0 to 2^63, not {batch_size} and {seeds[:3]}")
-    scale = float(model.guidance if guidance is None else guidance)
-    if not -100 <= scale <= 100:
-        raise UserError(f"guidance {scale:g} is out of range: 0 ignores the condition, 1 is plain, 2 to 5 exaggerate")
+    scales = torch.as_tensor(model.guidance_for(vectors) if guidance is None else guidance).cpu().double()
+    if scales.shape not in ((), (len(seeds),)):
+        raise UserError(f"guidance is one number, or one for each of {len(seeds)} pictures, not {tuple(scales.shape)}")
+    for bad in scales[~(scales.abs() <= 100)].flatten()[:1]:
+        raise UserError(f"guidance {bad:g} is out of range: 0 ignores the condition, 1 is plain, 2 to 5 exaggerate")
+    alike, scales = bool((scales == scales.flatten()[0]).all()), scales.expand(len(seeds))
     steps = default_steps(sampler, model.schedule) if steps is None else steps
     precision = find_precision(precision, model.device)
     model.schedule.timesteps(steps)  # an impossible number is refused before any work
@@ -122,6 +125,7 @@ def generate(
             def noise(starts=starts) -> Tensor:
                 return torch.stack([torch.randn(model.image_shape, generator=g) for _, g in starts]).to(model.device)
 
+            scale = float(scales[0]) if alike else scales[part].float()
             eps = guided(model.network, vectors[part].to(model.device), scale)
             for state in SAMPLERS[sampler](eps, x, model.schedule, steps, noise, True):
                 x = state.x

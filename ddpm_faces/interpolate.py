@@ -159,7 +159,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = config.options(model)
     pictures = generate(model, layout.conditions, seed=layout.seeds, **options)
 
-    title = f"{layout.title}; {describe(model, options, config.seed)}"
+    title = f"{layout.title}; {describe(model, layout.conditions, options, config.seed)}"
     columns = config.columns
     strip = images.grid(pictures, columns, top=layout.top, left=layout.left, title=title)
     images.save(strip, path)

@@ -43,9 +43,8 @@ class Drawing:
     def options(self, model) -> dict:
         """Keyword arguments of `generate`."""
         steps = default_steps(self.sampler, model.schedule) if self.steps is None else self.steps
-        guidance = model.guidance if self.guidance is None else self.guidance
         return {
-            "guidance": guidance, "sampler": self.sampler, "steps": steps,
+            "guidance": self.guidance, "sampler": self.sampler, "steps": steps,
             "batch_size": self.batch_size, "precision": self.precision, "progress": True,
         }  # fmt: skip
 
@@ -70,9 +69,15 @@ def short_name(model) -> str:
     return source.parent.name if source.stem == "model" else source.stem  # a run's folder says more than its file
 
 
-def describe(model, options: dict, seed: int) -> str:
+def describe(model, conditions, options: dict, seed: int) -> str:
     """One line that lets a picture be made again."""
-    return f"{short_name(model)}, guidance {options['guidance']:g}, {options['sampler']} {options['steps']} steps, seed {seed}"
+    guidance = options["guidance"]
+    if guidance is None:  # the model's own, which depends on how much is said
+        scales = model.guidance_for(conditions)
+        guidance = " to ".join(dict.fromkeys(f"{scale:.4g}" for scale in (scales.min(), scales.max())))
+    else:
+        guidance = f"{guidance:g}"
+    return f"{short_name(model)}, guidance {guidance}, {options['sampler']} {options['steps']} steps, seed {seed}"
 
 
 @dataclass(kw_only=True)
@@ -103,14 +108,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = config.options(model)
     pictures = generate(model, conditions, seed=config.seed, **options)
     asked = "digits " + (config.digits or "0-9") if digits else config.set or "nothing asked for"
+    made = describe(model, conditions, options, config.seed)
     sheet = images.grid(
         pictures,
         columns=min(count, len(digits) or 8 if count > 16 or digits else 4),
         top=[str(d) for d in digits][:count],
-        title=f"{asked}; {describe(model, options, config.seed)}",
+        title=f"{asked}; {made}",
     )
     images.save(sheet, path)
-    print(f"{path}: {count} pictures ({asked}; {describe(model, options, config.seed)})")
+    print(f"{path}: {count} pictures ({asked}; {made})")
     return 0
 
 

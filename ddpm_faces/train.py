@@ -16,7 +16,7 @@ import torch
 
 from ddpm_faces import checkpoint, cli, files, runs
 from ddpm_faces.attributes import one_hot
-from ddpm_faces.beginning import NETWORKS, begin_with, fits, new_model_config, shared_with
+from ddpm_faces.beginning import NETWORKS, begin_with, fits, guidance_facts, new_model_config, shared_with
 from ddpm_faces.cli import arg
 from ddpm_faces.data import DATA, fetch, open_data
 from ddpm_faces.data.celeba import CROPS
@@ -62,6 +62,7 @@ class TrainConfig(Recipe):
     unconditional: bool = arg(False, "no conditions at all: the baseline")
     embedding: int = arg(32, "channels that the conditions become")
     guidance: float = arg(3.0, "scale that the samples are drawn with, and the model's default for those who use it")
+    guidance_alone: float | None = arg(None, "the same where one attribute alone is asked (default: as --guidance)")
     schedule: str = arg("cosine", "the noise schedule: cosine or linear")
     schedule_steps: int = arg(1000, "steps of the noise schedule")
     out: Path | None = arg(None, "the run's folder (default runs/PRESET)", metavar="FOLDER")
@@ -86,8 +87,11 @@ class TrainConfig(Recipe):
         Schedule(self.schedule, self.schedule_steps)
         if self.save_every < 1 or self.log_every < 1 or self.sample_every < 0:
             raise UserError("--save-every and --log-every must be at least 1, --sample-every at least 0")
-        if not -100 <= self.guidance <= 100:
-            raise UserError(f"--guidance {self.guidance:g} is out of range: 0 ignores the condition, 1 is plain")
+        for flag, scale in (("--guidance", self.guidance), ("--guidance-alone", self.guidance_alone)):
+            if scale is not None and not -100 <= scale <= 100:
+                raise UserError(f"{flag} {scale:g} is out of range: 0 ignores the condition, 1 is plain")
+        if self.guidance_alone is not None and (self.unconditional or self.data in ("mnist", "toydigits")):
+            raise UserError("--guidance-alone is for models of attributes: a digit says all that there is to say")
         if not 1 <= self.embedding <= checkpoint.LARGEST:
             raise UserError(f"--embedding {self.embedding} is outside 1 .. {checkpoint.LARGEST}")
         if (self.max_steps is not None and self.max_steps < 1) or (self.max_minutes is not None and not self.max_minutes > 0):
@@ -101,6 +105,8 @@ class TrainConfig(Recipe):
 def settings_from(argv: Sequence[str] | None) -> TrainConfig:
     """Flags over the resumed run's settings over the data set's defaults. Raises UserError on what cannot be resumed."""
     said = cli.given(TrainConfig, argv, (__doc__ or "").splitlines()[0])
+    if "guidance" in said:
+        said.setdefault("guidance_alone", None)  # not that of the resumed run, or of the model that this one begins with
     if "resume" not in said:
         shared = shared_with(said) if "init_from" in said else {}
         data, preset = ({**shared, **said}.get(name, "") for name in ("data", "preset"))
@@ -223,7 +229,8 @@ def start(config: TrainConfig, accelerator, store, total: int) -> tuple[TrainSta
     for path in runs.states(config.folder):
         if path > runs.state_path(config.folder, state.step):  # unreadable: it must not push a good one out of the last two
             path.unlink(missing_ok=True)
-    model_config.facts["guidance"] = config.guidance
+    model_config.facts.pop("guidance_alone", None)
+    model_config.facts.update(guidance_facts(config))
     return state, model_config, progress
 
 

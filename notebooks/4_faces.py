@@ -227,7 +227,7 @@ display(Image(path.read_bytes(), format="gif"))
 NAMES = ("Smiling", "Male", "Young", "Blond_Hair", "Eyeglasses")
 
 
-def face(seed=0, guidance=model.guidance, **values):
+def face(seed=0, guidance=model.guidance_alone, **values):
     condition = torch.zeros(40)
     for name, value in values.items():
         condition[CELEBA.index(name)] = value
@@ -241,7 +241,7 @@ except ImportError:
 else:
     sliders = {name: FloatSlider(0, min=-1, max=1, step=0.25, continuous_update=False) for name in NAMES}
     sliders["seed"] = IntSlider(7, min=0, max=200, continuous_update=False)
-    sliders["guidance"] = FloatSlider(model.guidance, min=0, max=6, step=0.5, continuous_update=False)
+    sliders["guidance"] = FloatSlider(model.guidance_alone, min=0, max=6, step=0.5, continuous_update=False)
     sliders["Smiling"].value = 1
     display(interactive(face, **sliders))
 

@@ -127,6 +127,7 @@ def change(face_file: str, tmp_path: Path, **changes) -> Path:
         ({"image": [2, 16, 16]}, "damaged"),
         ({"facts": []}, "damaged"),
         ({"facts": {"guidance": "much"}}, "damaged"),
+        ({"facts": {"guidance_alone": 1000}}, "damaged"),
     ],
 )
 def test_descriptions_that_do_not_fit_are_refused(face_file, tmp_path, changes, message):

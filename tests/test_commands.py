@@ -29,6 +29,8 @@ def test_sample_draws_the_same_grid_whatever_the_batch(face_file, tmp_path, caps
     argv = ["--model", face_file, "--set", "Smiling,-Male", "--n", "6", "--guidance", "3", "--seed", "5", *FAST]
     assert sample.main([*argv, "--out", str(tmp_path / "a.png")]) == 0
     assert "6 pictures (Smiling,-Male; faces, guidance 3, dpm 3 steps, seed 5)" in capsys.readouterr().out
+    assert sample.main([*argv[:6], *FAST, "--out", str(tmp_path / "default.png")]) == 0
+    assert "faces, guidance 2, dpm" in capsys.readouterr().out
     assert sample.main([*argv, "--batch-size", "1", "--out", str(tmp_path / "b.png")]) == 0
     assert sample.main([*argv, "--seed", "6", "--out", str(tmp_path / "c.png")]) == 0
     a, b, c = (np.asarray(Image.open(tmp_path / f"{n}.png")).astype(int) for n in "abc")

@@ -46,7 +46,7 @@ def face_judge(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def toy_model(tmp_path_factory) -> Path:
-    model = random_model(CELEBA, (3, 16, 16), data="toy", guidance=2.0)
+    model = random_model(CELEBA, (3, 16, 16), data="toy", guidance=2.0, guidance_alone=3.0)
     return checkpoint.save(tmp_path_factory.mktemp("toy") / "toy.safetensors", model)
 
 
@@ -59,6 +59,7 @@ def test_the_whole_report(toy_model, face_judge, tmp_path, capsys, monkeypatch):
     report = json.loads((tmp_path / "report.json").read_text())
     about = report["about"]
     assert about["pictures"] == 64 and about["steps"] == 2 and about["guidance"] == 2 and about["extractor"] == "attributes"
+    assert about["guidance alone"] == 3 and "guidance 2 (3 where one attribute alone is asked)" in said
     for fact in ("64 pictures", "2 steps", "guidance 2", "seed 0", "extractor attributes", "crop none"):
         assert fact in said
     rows = report["quality"]["rows"]
@@ -73,7 +74,8 @@ def test_the_whole_report(toy_model, face_judge, tmp_path, capsys, monkeypatch):
     curves = report["sweep"]["by guidance"] + report["sweep"]["by steps"]
     assert len(points) == len(curves) == 12, "the default point once, and the blurred pictures"
     assert report["sweep"]["guidance chosen"] in [point["guidance"] for point in report["sweep"]["by guidance"]]
-    assert checkpoint.load(toy_model).guidance == report["sweep"]["guidance chosen"]
+    chosen = checkpoint.load(toy_model)
+    assert chosen.guidance == chosen.guidance_alone == report["sweep"]["guidance chosen"]
     text = (tmp_path / "report.md").read_text()
     for heading in ("Quality", "Control", "Interpolation", "Memorisation", "Sweep by guidance", "Sweep by steps"):
         assert f"## {heading}" in text
@@ -191,6 +193,10 @@ def test_pictures_drawn_once_are_read_again_and_only_the_same_ones(toy_model, tm
         c, seeds, "a", guidance=3.0
     )  # of null conditions: the same pictures, but
     assert drawn == [6, 64, 6] and other.shape == first.shape, "other options are another folder"
+    cache = SampleCache(model, tmp_path, options | {"guidance": None})
+    own = cache.draw(torch.ones(70, 40), seeds, "all said")
+    model.config.facts["guidance"] = model.guidance + 1
+    assert not np.array_equal(cache.draw(torch.ones(70, 40), seeds, "all said"), own), "another default, other pictures"
     with torch.no_grad():
         model.network.unet.exit.bias.add_(1)
     assert not np.array_equal(SampleCache(model, tmp_path, options).draw(c, seeds, "a"), first), "other weights, other pictures"

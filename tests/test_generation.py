@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from conftest import random_model
 
 import ddpm_faces
-from ddpm_faces.attributes import one_hot, parse_spec, to_vector
+from ddpm_faces.attributes import CELEBA, one_hot, parse_spec, to_vector
 from ddpm_faces.errors import UserError
 from ddpm_faces.generation import generate, start_noise, to_conditions
 
@@ -44,6 +45,14 @@ def test_the_condition_changes_the_picture_and_guidance_how_much(face_model):
 
 def test_guidance_defaults_to_the_checkpoints_own(face_model):
     assert torch.equal(generate(face_model, "Male", 1, steps=4), generate(face_model, "Male", 1, steps=4, guidance=2.0))
+    model = random_model(CELEBA, (3, 16, 16), guidance=2.0, guidance_alone=5.0)
+    both = torch.stack((torch.eye(40)[6], torch.ones(40)))  # one attribute, and all
+    for options in ({"batch_size": 2}, {"batch_size": 1}):
+        pictures = generate(model, both, seed=[3, 4], steps=4, **options)
+        for i, scale in enumerate((5.0, 2.0)):
+            assert (pictures[i] - generate(model, both[i], seed=3 + i, steps=4, guidance=scale)[0]).abs().max() < 1e-4
+    given = generate(model, both, seed=[3, 4], steps=4, guidance=torch.tensor([5.0, 2.0]))
+    assert (pictures - given).abs().max() < 1e-4 and (given - generate(model, both, seed=[3, 4], steps=4, guidance=2)).any()
 
 
 def test_conditions_in_words_mappings_and_vectors(face_model, digit_model):
@@ -82,6 +91,8 @@ def test_impossible_wishes_are_refused(face_model, digit_model):
         lambda: generate(face_model, "", 2, steps=1001),
         lambda: generate(face_model, "", 2, sampler="euler"),
         lambda: generate(face_model, "", 2, guidance=float("nan")),
+        lambda: generate(face_model, "", 2, guidance=torch.tensor([-101.0, 1.0])),
+        lambda: generate(face_model, "", 2, guidance=torch.ones(3)),
         lambda: generate(face_model, "", 2, batch_size=0),
         lambda: generate(face_model, "", 2, precision="fp16"),
         lambda: generate(face_model, "", 2, precision="fp8"),

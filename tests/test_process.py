@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from ddpm_faces.diffusion.guidance import guided
+from ddpm_faces.diffusion.guidance import guided, scale_by_what_is_said
 from ddpm_faces.diffusion.process import Draws, add_noise, draw, eps_from_x0, loss, posterior, x0_from_eps
 from ddpm_faces.diffusion.schedule import Schedule
 from ddpm_faces.diffusion.weighting import weights
@@ -108,6 +108,22 @@ def test_guidance_one_is_the_conditional_model_and_zero_the_null_model(face_mode
     assert (tripled - (null + 3 * (conditional - null))).abs().max() < 1e-5
     nearly = guided(face_model.network, c, 1.0001)(x, t)
     assert (nearly - conditional).abs().max() < 1e-3, "the two-pass path agrees with the short cuts"
+    each = guided(face_model.network, c, torch.tensor([3.0, 0.0, 1.0]))(x, t)
+    for got, wanted in zip(each, (tripled[0], null[1], conditional[2]), strict=True):
+        assert (got - wanted).abs().max() < 1e-5, "a scale for each picture"
+
+
+def test_the_scale_falls_with_what_is_said():
+    c = torch.zeros(6, 40)
+    c[1, 3] = -1
+    c[2, :2] = torch.tensor([1.0, -1.0])
+    c[3, :4] = 0.5  # as much as two
+    c[4, :20], c[5] = 1, -1
+    scales = scale_by_what_is_said(c, 4.0, 2.0)
+    assert scales[[0, 1, 5]].tolist() == [4, 4, 2] and scales[2] == scales[3] and 2 < scales[4] < scales[2] < 4
+    assert abs(float(scales[2]) - (4 - 2 * math.log(2) / math.log(40))) < 0.05 and float(scales[2]) == pytest.approx(3.6)
+    assert scale_by_what_is_said(torch.eye(10), 1.5, 1.5).unique().tolist() == [1.5]
+    assert scale_by_what_is_said(torch.zeros(3, 0), 2.0, 2.0).tolist() == [2, 2, 2], "an unconditional model"
 
 
 def test_schedules_are_proper():

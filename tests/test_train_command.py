@@ -114,19 +114,23 @@ def test_the_reports_own_network_is_trained_and_used_like_ours(celeba, tmp_path,
     capsys.readouterr()
     assert run(celeba, tmp_path / "other", *argv, "--weighting", "unit") == 2
     assert "networks with a Gaussian" in capsys.readouterr().err
+    assert main(["--data", "toydigits", "--guidance-alone", "4", "--out", str(tmp_path / "digits")]) == 2
+    assert "a digit says all" in capsys.readouterr().err and not (tmp_path / "digits").exists()
 
 
 def test_a_run_begins_with_the_weights_of_another(celeba, tmp_path):
     first, same, tuned, whole = (tmp_path / name for name in ("first", "same", "tuned", "whole"))
-    assert run(celeba, first, "--sample-every", "0", "--guidance", "1.5", "--embedding", "7") == 0
+    assert run(celeba, first, "--sample-every", "0", "--guidance", "1.5", "--guidance-alone", "4", "--embedding", "7") == 0
     other = write_celeba(tmp_path / "other", n=24)
     start = ["--data-root", str(other), *QUICK[2:], "--init-from", str(first), "--sample-every", "0"]
     assert main([*start, "--lr", "0", "--out", str(same)]) == 0
-    assert main([*start, "--out", str(whole)]) == 0
+    assert main([*start, "--guidance", "3", "--out", str(whole)]) == 0
     assert main([*start, "--out", str(tuned), "--max-steps", "1"]) == 0
     assert main(["--resume", str(tuned)]) == 0
     old, kept, new = (checkpoint.load(folder) for folder in (first, same, tuned))
-    assert kept.guidance == 1.5 and kept.config.embedding == 7 and kept.config.facts["data"] == "celeba", "all the model's own"
+    assert (kept.guidance, new.guidance_alone, kept.guidance_alone) == (1.5, 4, 4)
+    assert checkpoint.load(whole).guidance_alone == 3, "who says one scale gets one"
+    assert kept.config.embedding == 7 and kept.config.facts["data"] == "celeba", "all the model's own"
     assert kept.config.frequencies == old.config.frequencies != open_data("celeba", other).frequencies
     assert kept.config.facts["init_from"]["images_seen"] == 8 and kept.config.facts["init_from"]["model"] == "first"
     assert new.config.facts["images_seen"] == len(open_data("celeba", other)) == 20, "what this run adds is counted by itself"

@@ -40,9 +40,11 @@ def sentence(facts: dict[str, Any]) -> str:
 
 def protocol(about: dict[str, Any]) -> str:
     """One line that must stand beside every figure."""
+    alone = about["guidance alone"]
+    other = f" ({alone:g} where one attribute alone is asked)" if alone != about["guidance"] else ""
     return (
         f"{about['pictures']} pictures by {about['model']}, {about['sampler']} {about['steps']} steps, guidance "
-        f"{about['guidance']:g}, seed {about['seed']}; extractor {about['extractor']}; crop {about['crop']}; reference "
+        f"{about['guidance']:g}{other}, seed {about['seed']}; extractor {about['extractor']}; crop {about['crop']}; reference "
         f"{about['reference']}"
     )
 

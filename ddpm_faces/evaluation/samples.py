@@ -33,7 +33,8 @@ def code_fingerprint(code: tuple[str, ...] = DRAWS) -> str:
 class SampleCache:
     """Draws pictures of one model, in one way, and keeps them in a folder.
 
-    options: keyword arguments of `generate` that the pictures depend on: guidance, sampler, steps.
+    options: keyword arguments of `generate` that the pictures depend on: guidance (None for what suits the model), sampler,
+    steps.
     """
 
     def __init__(self, model: DiffusionModel, folder: Path, options: dict, precision: str = "auto", batch_size: int = 64):
@@ -51,7 +52,10 @@ class SampleCache:
         from tqdm import tqdm
 
         options = self.options | changes
-        facts = json.dumps([self.identity, self.precision, options, seeds], sort_keys=True).encode()
+        known = options
+        if options["guidance"] is None:  # the model's scales may be written anew
+            known = options | {"guidance": self.model.guidance_for(conditions).tolist()}
+        facts = json.dumps([self.identity, self.precision, known, seeds], sort_keys=True).encode()
         folder = self.folder / hashlib.sha256(facts + conditions.numpy().tobytes()).hexdigest()[:16]
         height, width, channels = *self.model.image_shape[1:], self.model.image_shape[0]
         pictures = np.empty((len(seeds), height, width, channels), dtype=np.uint8)

@@ -27,6 +27,8 @@ def sweep(suite: Suite) -> Part:
     n = suite.sweep_n
     soft = suite.extractor.extract(blurred(suite.real(n, suite.train)), "blurred pictures")
     own = suite.cache.options
+    if own["guidance"] is None:  # all of a point is drawn with one scale, also what is asked alone
+        own = own | {"guidance": suite.cache.model.guidance}
     easy = [name for name in EASY if name in suite.names]
     vectors, seeds = single_attributes(suite.names, easy, max(1, n // 48))
 
