@@ -161,9 +161,9 @@ def errors(state: TrainState, held_out: Store, count: int) -> dict[str, float]:
     baseline = OnlyGuess(network.gaussian)  # type: ignore[arg-type]
     guess = np.array(held_out_error(baseline, held_out, count, precision))
     noisy = np.array(trials.LEVELS) >= NOISY
+    at = [step for step in trials.LEVELS if step >= NOISY]
 
     def of_noisy(show) -> float:
-        at = np.array(trials.LEVELS)[noisy].tolist()
         return float((np.array(held_out_error(network, held_out, count, precision, show, at)) / guess[noisy]).mean())
 
     told = np.array(held_out_error(network, held_out, count, precision)) / guess

@@ -106,7 +106,7 @@ def generate(
         raise UserError(f"guidance is one number, or one for each of {len(seeds)} pictures, not {tuple(scales.shape)}")
     for bad in scales[~(scales.abs() <= 100)].flatten()[:1]:
         raise UserError(f"guidance {bad:g} is out of range: 0 ignores the condition, 1 is plain, 2 to 5 exaggerate")
-    alike, scales = bool((scales == scales.flatten()[0]).all()), scales.expand(len(seeds))
+    scales = scales.expand(len(seeds))
     steps = default_steps(sampler, model.schedule) if steps is None else steps
     precision = find_precision(precision, model.device)
     model.schedule.timesteps(steps)  # an impossible number is refused before any work
@@ -125,8 +125,7 @@ def generate(
             def noise(starts=starts) -> Tensor:
                 return torch.stack([torch.randn(model.image_shape, generator=g) for _, g in starts]).to(model.device)
 
-            scale = float(scales[0]) if alike else scales[part].float()
-            eps = guided(model.network, vectors[part].to(model.device), scale)
+            eps = guided(model.network, vectors[part].to(model.device), scales[part])
             for state in SAMPLERS[sampler](eps, x, model.schedule, steps, noise, True):
                 x = state.x
                 bar.update(len(x))

@@ -195,6 +195,9 @@ def test_pictures_drawn_once_are_read_again_and_only_the_same_ones(toy_model, tm
     assert drawn == [6, 64, 6] and other.shape == first.shape, "other options are another folder"
     cache = SampleCache(model, tmp_path, options | {"guidance": None})
     own = cache.draw(torch.ones(70, 40), seeds, "all said")
+    folders = len(list(tmp_path.iterdir()))
+    assert np.array_equal(cache.draw(torch.ones(70, 40), seeds, "all said", guidance=model.guidance), own)
+    assert len(list(tmp_path.iterdir())) == folders, "the same scale, said or not, is drawn once"
     model.config.facts["guidance"] = model.guidance + 1
     assert not np.array_equal(cache.draw(torch.ones(70, 40), seeds, "all said"), own), "another default, other pictures"
     with torch.no_grad():

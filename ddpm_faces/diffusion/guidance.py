@@ -18,14 +18,16 @@ def guided(model, condition: Tensor, scale: float | Tensor = 1.0) -> Eps:
     """Bind condition (B, K) to model(x, t, c): eps_null + scale * (eps_cond - eps_null). CFG (6), with scale = 1 + w.
 
     scale: one number, or (B,), one for each picture. Scale 0 is the null model, 1 the plain conditional one (each at one
-    network call, where it is one number), above 1 exaggerates. Both halves of a guided prediction go through the model in one
-    batch. Where every condition is null the two agree, so one is made.
+    network call, where all pictures have it), above 1 exaggerates. Both halves of a guided prediction go through the model in
+    one batch. Where every condition is null the two agree, so one is made.
     """
     null = torch.zeros_like(condition)
     if condition.numel() == 0 or not condition.any():
         return lambda x, t: model(x, t, null)
+    if isinstance(scale, Tensor) and bool((scale == scale[0]).all()):
+        scale = float(scale[0])
     if isinstance(scale, Tensor):
-        scale = scale.to(condition.device).view(-1, 1, 1, 1)
+        scale = scale.float().to(condition.device).view(-1, 1, 1, 1)
     elif scale in (0, 1):
         shown = condition if scale else null
         return lambda x, t: model(x, t, shown)

@@ -53,8 +53,9 @@ class SampleCache:
 
         options = self.options | changes
         known = options
-        if options["guidance"] is None:  # the model's scales may be written anew
-            known = options | {"guidance": self.model.guidance_for(conditions).tolist()}
+        if options["guidance"] is None:  # by the scales themselves: these may be written anew, or be asked for as a number
+            scales = self.model.guidance_for(conditions).tolist()
+            known = options | {"guidance": scales[0] if len(set(scales)) == 1 else scales}
         facts = json.dumps([self.identity, self.precision, known, seeds], sort_keys=True).encode()
         folder = self.folder / hashlib.sha256(facts + conditions.numpy().tobytes()).hexdigest()[:16]
         height, width, channels = *self.model.image_shape[1:], self.model.image_shape[0]
