@@ -16,7 +16,7 @@ from ddpm_faces.devices import autocast, find_precision
 from ddpm_faces.diffusion.guidance import guided
 from ddpm_faces.diffusion.samplers import SAMPLERS, default_steps
 from ddpm_faces.errors import UserError
-from ddpm_faces.memory import halving
+from ddpm_faces.memory import halving, is_out_of_memory
 
 Condition = str | Mapping[str, float] | Sequence[int] | Sequence[str] | Tensor | np.ndarray
 
@@ -113,12 +113,19 @@ def generate(
 
     from tqdm import tqdm
 
-    pictures: list[Tensor] = []
+    try:  # room for all of them is taken before any work, so that it is not missing after it
+        pictures = torch.empty((len(seeds), *model.image_shape))
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(f"there is no memory for {len(seeds)} pictures: ask for fewer at once") from None
+    done = 0
 
     def sample(size: int) -> None:
         """All that are not there yet, `size` at a time."""
-        while len(pictures) < len(seeds):
-            part = slice(len(pictures), len(pictures) + size)
+        nonlocal done
+        while done < len(seeds):
+            part = slice(done, done + size)
             starts = [start_noise(model.image_shape, s) for s in seeds[part]]
             x = torch.stack([noise for noise, _ in starts]).to(model.device, memory_format=torch.channels_last)
 
@@ -129,9 +136,10 @@ def generate(
             for state in SAMPLERS[sampler](eps, x, model.schedule, steps, noise, True):
                 x = state.x
                 bar.update(len(x))
-            pictures.extend(x.clamp(-1, 1).float().cpu())
+            pictures[part] = x.clamp(-1, 1).cpu()
+            done += len(x)
 
     bar = tqdm(total=steps * len(seeds), desc="sampling", unit="step", leave=False, disable=not progress)
     with bar, autocast(model.device, precision):
         halving(sample, min(batch_size, len(seeds)))
-    return torch.stack(pictures)
+    return pictures
