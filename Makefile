@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 PY := .venv/bin/python
+# one worker a core, each with one thread of torch
+PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -q -n auto --dist worksteal
 ROOT = $(if $(DATA_ROOT),--data-root $(DATA_ROOT))
 
 .venv/ready: setup.cfg constraints.txt
@@ -16,19 +18,19 @@ help:  ## list the targets
 setup: .venv/ready  ## make .venv and install everything
 	@echo "ready: .venv; python is $(PY)"
 
-# ddim smooths a little: drawn exactly, a model of four minutes shows all the grain that it has not learned to remove
-demo: .venv/ready  ## train on toy faces for four minutes and show what comes out
+# ddim smooths a little: sampled exactly, a model of four minutes shows all the grain that it has not learned to remove
+demo: .venv/ready  ## train on toy faces for about four minutes and show what comes out
 	@rm -rf runs/demo out/demo
-	$(PY) -m ddpm_faces.train --data toy --out runs/demo --batch-size 32 --lr 2e-3 --epochs 2 --warmup 60 --guidance 2.5 --max-minutes 6 --save-every 1000
-	$(PY) -m ddpm_faces.sample --model runs/demo --set "Wearing_Hat" --n 8 --sampler ddim --steps 20 --out out/demo/toy-samples.png
-	$(PY) -m ddpm_faces.interpolate --model runs/demo --attr Blond_Hair --sampler ddim --steps 20 --out out/demo/toy-strip.png
+	$(PY) -m ddpm_faces.train --data toy --out runs/demo --minutes 4 --batch-size 32 --lr 2e-3 --warmup 60 --guidance 2.5 --save-every 1000
+	$(PY) -m ddpm_faces.sample --model runs/demo --set "Blond_Hair" --n 8 --sampler ddim --steps 20 --out out/demo/toy-samples.png
+	$(PY) -m ddpm_faces.interpolate --model runs/demo --attr Black_Hair --sampler ddim --steps 20 --out out/demo/toy-strip.png
 	$(PY) -m ddpm_faces.interpolate --attr Smiling --out out/demo/celeba-strip.png
 	@echo
 	@echo "the demo made:"
 	@echo "  runs/demo/loss.png         the loss curve (loss.csv: its numbers)"
-	@echo "  out/demo/toy-samples.png   toy faces with hats, from the model trained just now"
-	@echo "  out/demo/toy-strip.png     the same toy persons, becoming blond"
-	@echo "  out/demo/celeba-strip.png  the shipped CelebA model: the same persons, beginning to smile"
+	@echo "  out/demo/toy-samples.png   toy faces with blond hair, from the model trained just now"
+	@echo "  out/demo/toy-strip.png     the same toy faces, their hair turning black"
+	@echo "  out/demo/celeba-strip.png  the shipped CelebA model: the same people, beginning to smile"
 
 train-celeba: .venv/ready  ## train on CelebA; fetches it unless DATA_ROOT=FOLDER has it
 	$(PY) -m ddpm_faces.train --data celeba --download $(ROOT) $(ARGS)
@@ -45,30 +47,40 @@ sample: .venv/ready  ## a grid of faces: make sample ARGS='--set "Smiling,-Male"
 interpolate: .venv/ready  ## a strip: make interpolate ARGS="--attr Smiling"
 	$(PY) -m ddpm_faces.interpolate $(or $(ARGS),--attr Eyeglasses)
 
-evaluate: .venv/ready  ## how good a model is and how well it obeys: make evaluate DATA_ROOT=~/data ARGS="--model runs/mine"
+evaluate: .venv/ready  ## how good a model's images are, and whether they show what was asked: make evaluate DATA_ROOT=~/data ARGS="--model runs/mine"
 	$(PY) -m ddpm_faces.evaluate $(ROOT) $(ARGS)
 
-train-classifier: .venv/ready  ## the network that judges faces: make train-classifier DATA_ROOT=~/data
+train-classifier: .venv/ready  ## the attribute classifier that measures: make train-classifier DATA_ROOT=~/data
 	$(PY) -m ddpm_faces.train_classifier $(ROOT) $(ARGS)
 
 table1: .venv/ready  ## the report's Table 1 made again, hours on a CPU: make table1 DATA_ROOT=~/data
-	$(PY) -m benchmarks.table1 $(ROOT) $(ARGS)
+	$(PY) -m experiments.table1 $(ROOT) $(ARGS)
 
-gallery: .venv/ready  ## draw the README's pictures with the shipped models, into docs/
+ablation bench-ablation: .venv/ready  ## what each choice of celeba64 is worth, two hours: make ablation DATA_ROOT=...
+	$(PY) -m experiments.ablation $(ROOT) $(ARGS)
+
+learning bench-learning: .venv/ready  ## what is learned from 20,000 faces, beside the report's network: make learning DATA_ROOT=...
+	$(PY) -m experiments.learning $(ROOT) $(ARGS)
+
+gallery: .venv/ready  ## draw the README's images with the shipped models, into docs/
 	$(PY) docs/gallery.py
 
-test: .venv/ready  ## run all tests but those of tests/survival
-	$(PY) -m pytest -q --ignore=tests/survival
-	@echo "all tests passed; what they made was in temporary folders and is gone"
+test: .venv/ready  ## run the tests, about five minutes on two idle cores (not tests/survival, not the course)
+	$(PYTEST) -m "not course" --ignore=tests/survival $(ARGS)
+	@echo "all tests passed; their files were in temporary folders and are gone"
 
 notebooks: .venv/ready  ## make the course's .ipynb files and badges from notebooks/*.py and setup.cfg
 	$(PY) notebooks/make.py
 
-course: .venv/ready  ## run the five notebooks, a few minutes; out/course has them as pages, with their pictures
-	COURSE_OUT=out/course $(PY) -m pytest -q tests/test_notebooks.py
+course: .venv/ready  ## run the six notebooks, some minutes; out/course has them as pages, with their images
+	COURSE_OUT=out/course $(PYTEST) -m course tests/notebooks
 	@echo "open out/course/1_noise.html"
 
-test-slow: .venv/ready  ## tests/survival: kills, full disks, damaged files, without mercy
+docs: .venv/ready  ## build the site into out/site, with the course as `make course` ran it
+	.venv/bin/sphinx-build -W --keep-going -q -b html docs out/site
+	@echo "open out/site/index.html"
+
+test-slow: .venv/ready  ## tests/survival in full: kills, full disks, damaged files, without mercy
 	$(PY) -m pytest -q tests/survival --full
 
 .venv/bench: .venv/ready
@@ -81,19 +93,14 @@ bench: .venv/bench  ## speed and memory beside the report's recipe and a peer, a
 bench-quick: .venv/bench  ## the same, rougher, in under two minutes
 	$(PY) -m benchmarks --quick $(ARGS)
 
-bench-ablation: .venv/ready  ## what each choice of celeba64 is worth, two hours: make bench-ablation DATA_ROOT=...
-	$(PY) -m benchmarks.ablation $(ROOT) $(ARGS)
-
-bench-learning: .venv/ready  ## what is learned from 20,000 faces, beside the report's network: make bench-learning DATA_ROOT=~/data
-	$(PY) -m benchmarks.learning $(ROOT) $(ARGS)
-
-lint: .venv/ready  ## ruff and mypy
-	.venv/bin/ruff check .
+lint: .venv/ready  ## ruff and mypy (strict on the package)
+	.venv/bin/ruff check --output-format concise .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy ddpm_faces benchmarks
+	.venv/bin/mypy ddpm_faces benchmarks experiments
 
-clean:  ## remove what the commands made: out/ and caches; runs/ and .venv stay
-	rm -rf out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+clean:  ## remove caches and what the commands made, but reports; runs/ and .venv stay
+	find out -mindepth 1 -maxdepth 1 ! -name "evaluate-*" -exec rm -rf {} + 2>/dev/null || true
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help setup demo train-celeba train-mnist train-toy sample interpolate evaluate train-classifier table1 gallery notebooks \
-	course test test-slow bench bench-quick bench-learning bench-ablation lint clean
+.PHONY: help setup demo train-celeba train-mnist train-toy sample interpolate evaluate train-classifier table1 ablation \
+	bench-ablation learning bench-learning gallery notebooks course docs test test-slow bench bench-quick lint clean

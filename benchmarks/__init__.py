@@ -1,1 +1,1 @@
-"""Speed and learning, side by side with the report's recipe and the peers. README.md keeps the figures."""
+"""Speed and memory, beside the report's recipe and a peer. README.md keeps the figures."""

@@ -1,4 +1,4 @@
-"""How fast pictures are drawn, how many network calls each takes, and how far a short way's result is from a long one's."""
+"""Images per second of each sampler, its network calls per image, and how far few steps end from many."""
 
 from __future__ import annotations
 
@@ -16,39 +16,41 @@ import torch
 
 from benchmarks.workers import Worker, wait_for
 
-# sampler, steps; the last is what the deterministic ones are compared with: the same noise, as many steps as there are
-WAYS = (("dpm", 8), ("dpm", 10), ("dpm", 15), ("dpm", 20), ("ddim", 50), ("ddpm", 1000), ("ddim", 1000))
+# Sampler and steps. The last is the reference of the deterministic ones: the same noise, and as many steps as there are.
+CASES = (("dpm", 8), ("dpm", 10), ("dpm", 15), ("dpm", 20), ("ddim", 50), ("ddpm", 1000), ("ddim", 1000))
 QUICK = (("dpm", 10), ("dpm", 15), ("ddim", 50), ("ddim", 150))
-TIMED = 5  # of the report's 1000 steps, which all cost the same
+TIMED = 5  # of the report's 1000 steps, which all take equally long
 
 
-def make_ours(count: int, device: str) -> Callable[[str, int], dict]:
-    """draw(sampler, steps) makes pictures with the shipped model at its default guidance."""
+def make_ours(count: int, device: str) -> Callable[[str, int], dict[str, Any]]:
+    """sample(sampler, steps): images of the shipped model at its default guidance, and the seconds that they took."""
     from ddpm_faces import generate, load
-    from ddpm_faces.data.persons import sample_person
+    from ddpm_faces.conditions import CELEBA
+    from ddpm_faces.conditions.prior import sample_vector
 
     model = load("celeba64", device)
-    persons = torch.from_numpy(np.stack([sample_person(seed, {}) for seed in range(count)])).float()
+    conditions = torch.from_numpy(np.stack([sample_vector(CELEBA, (), seed, {}) for seed in range(count)])).float()
 
-    def draw(sampler: str, steps: int) -> dict:
+    @torch.no_grad()
+    def sample(sampler: str, steps: int) -> dict[str, Any]:
         wait_for(device)
         begin = time.perf_counter()
-        pictures = generate(model, persons, seed=0, sampler=sampler, steps=steps, batch_size=count)
+        images = generate(model, conditions, seed=0, sampler=sampler, steps=steps, batch_size=count)
         seconds = time.perf_counter() - begin
-        return {"seconds": seconds, "pictures": pictures.numpy(), "guidance": model.guidance}
+        return {"seconds": seconds, "images": images.numpy(), "guidance": model.guidance}
 
-    draw("dpm", 2)
-    return draw
+    sample("dpm", 2)
+    return sample
 
 
 def make_report(count: int, device: str) -> Callable[[], float]:
-    """seconds() that a picture takes the report: 1000 DDPM steps of diffusers, one network call each, no guidance."""
+    """seconds(): what an image of the report takes, by 1000 DDPM steps of diffusers, one network call each, no guidance."""
     from diffusers import DDPMScheduler
 
-    from ddpm_faces.models.report import ReportUNet
+    from experiments.report_unet import ReportUNet
 
     network = ReportUNet().to(device).eval()
-    scheduler: Any = DDPMScheduler(num_train_timesteps=1000, beta_schedule="squaredcos_cap_v2")
+    scheduler: Any = DDPMScheduler(beta_schedule="squaredcos_cap_v2")  # type: ignore[no-untyped-call]
     c = torch.ones(count, 40, device=device)
 
     @torch.no_grad()
@@ -74,67 +76,65 @@ def time_command() -> float:
         return time.perf_counter() - begin
 
 
-def run(ways: Sequence[tuple[str, int]], count: int, device: str, say: Callable[[str], None]) -> dict:
-    """Speed of each way and its distance to the longest deterministic one, the report's speed, and the command's seconds."""
-    from ddpm_faces.diffusion.samplers import default_steps
-    from ddpm_faces.diffusion.schedule import Schedule
+def run(cases: Sequence[tuple[str, int]], count: int, device: str, log: Callable[[str], None]) -> dict[str, Any]:
+    """Speed of each case and its distance to the reference, the report's speed, and the seconds of the command."""
+    from ddpm_faces.diffusion.samplers import find_sampler
 
-    rows, drawn = [], {}
+    results: dict[tuple[str, int], dict[str, Any]] = {}
     with Worker(make_report, count, device) as report:
-        say("sampling: the report's 1000 steps")
+        log("sampling: the report's 1000 steps")
         with Worker(make_ours, count, device) as ours:
             ours.wait()
             seconds = [report()]
-            for sampler, steps in ways:
-                say(f"sampling: {sampler}, {steps} steps")
-                drawn[sampler, steps] = ours(sampler, steps)
+            for sampler, steps in cases:
+                log(f"sampling: {sampler}, {steps} steps")
+                results[sampler, steps] = ours(sampler, steps)
                 seconds.append(report())
-                drawn[sampler, steps]["report"] = (seconds[-2] + seconds[-1]) / 2  # before and after
-    theirs = median(seconds)
-    reference = drawn[ways[-1]]
-    for (sampler, steps), got in drawn.items():
-        apart = np.abs(got["pictures"] - reference["pictures"]).mean((1, 2, 3)) * 127.5
-        a_picture = got["seconds"] / count
-        rows.append(
-            {
-                "sampler": sampler,
-                "steps": steps,
-                "calls": 2 * steps,  # guided: with the condition and without
-                "images_per_second": 1 / a_picture,
-                "faster_than_report_by": got["report"] / a_picture,
-                "distance": None if sampler == "ddpm" else float(apart.mean()),
-                "worst": None if sampler == "ddpm" else float(apart.max()),
-            }
-        )
-    say("sampling: the command")
+                results[sampler, steps]["report"] = (seconds[-2] + seconds[-1]) / 2  # before and after
+    reference = results[cases[-1]]
+    log("sampling: the command")
     return {
-        "default": ("dpm", default_steps("dpm", Schedule())),
+        "default": ("dpm", find_sampler("dpm").steps),
         "guidance": reference["guidance"],
-        "pictures": count,
-        "reference": ways[-1],
-        "report_seconds_a_picture": theirs,
+        "images": count,
+        "reference": cases[-1],
+        "report_seconds_per_image": median(seconds),
         "report_steps_timed": TIMED,
-        "ways": rows,
+        "cases": [row(*case, result, reference["images"]) for case, result in results.items()],
         "interpolate_seconds": time_command(),
     }
 
 
-def table(result: dict) -> str:
+def row(sampler: str, steps: int, result: dict[str, Any], reference: np.ndarray) -> dict[str, Any]:
+    """The figures of one case. reference: images (N, C, H, W) in [-1, 1]."""
+    distance = np.abs(result["images"] - reference).mean((1, 2, 3)) * 127.5
+    per_image = result["seconds"] / len(reference)
+    return {
+        "sampler": sampler,
+        "steps": steps,
+        "calls": 2 * steps,  # guided: with the condition and without
+        "images_per_second": 1 / per_image,
+        "faster_than_report_by": result["report"] / per_image,
+        "distance": None if sampler == "ddpm" else float(distance.mean()),
+        "worst": None if sampler == "ddpm" else float(distance.max()),
+    }
+
+
+def table(result: dict[str, Any]) -> str:
     """Markdown."""
     sampler, steps = result["reference"]
     lines = [
-        f"| sampling, guidance {result['guidance']:g} | network calls a picture | pictures a second | faster than the report | "
-        f"distance to {sampler} {steps}, of 255 shades (worst picture) |",
+        f"| sampling, guidance {result['guidance']:g} | network calls per image | images per second | "
+        f"faster than the report by | distance to {sampler} {steps}, of 255 shades (worst image) |",
         "|---|---|---|---|---|",
     ]
-    for row in result["ways"]:
-        far = "draws its own noise" if row["distance"] is None else f"{row['distance']:.1f} ({row['worst']:.1f})"
-        default = ", the default" if (row["sampler"], row["steps"]) == tuple(result["default"]) else ""
+    for case in result["cases"]:
+        distance = "adds its own noise" if case["distance"] is None else f"{case['distance']:.1f} ({case['worst']:.1f})"
+        default = ", the default" if (case["sampler"], case["steps"]) == tuple(result["default"]) else ""
         lines.append(
-            f"| {row['sampler']} {row['steps']}{default} | {row['calls']} | {row['images_per_second']:.2f} | "
-            f"{row['faster_than_report_by']:,.0f}x | {far} |"
+            f"| {case['sampler']} {case['steps']}{default} | {case['calls']} | {case['images_per_second']:.2f} | "
+            f"{case['faster_than_report_by']:,.0f}x | {distance} |"
         )
-    theirs = result["report_seconds_a_picture"]
-    timed = result["report_steps_timed"]
-    lines.append(f"| the report: ddpm 1000, unguided (from {timed} steps) | 1000 | {1 / theirs:.3f} | 1x | |")
+    speed, timed = 1 / result["report_seconds_per_image"], result["report_steps_timed"]
+    lines.append(f"| the report: ddpm 1000, unguided (from {timed} steps) | 1000 | {speed:.3f} | 1x | |")
     return "\n".join(lines) + f"\n\n`interpolate --attr Eyeglasses`, imports included: {result['interpolate_seconds']:.1f} s."

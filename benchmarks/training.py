@@ -1,4 +1,4 @@
-"""How many pictures a second each contender trains on, at one batch size, and how much memory it takes."""
+"""Images per second that each contender trains on, at one batch size, and the memory that it takes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from benchmarks.workers import Worker, peak_memory, wait_for
+from ddpm_faces.conditions import CELEBA
+
+if TYPE_CHECKING:
+    from ddpm_faces.data.dataset import Dataset
+    from ddpm_faces.models.denoiser import Denoiser
 
 SIZE = 64
 CONTENDERS = {
@@ -22,33 +27,40 @@ CONTENDERS = {
     "report": "the report's network and loop",
     "lucidrains": "denoising-diffusion-pytorch",
 }
-Turn = Callable[[float], tuple[int, float]]  # seconds asked -> pictures trained on, seconds taken
+Turn = Callable[[float], tuple[int, float]]  # seconds asked for -> images trained on, seconds taken
 
 
-def random_store(count: int):
-    """A store of random pictures and attributes in the cache: what is on them makes no difference to speed."""
-    from ddpm_faces.attributes import CELEBA
-    from ddpm_faces.data.store import build
+def random_dataset(count: int) -> Dataset:
+    """A dataset of random images and attributes in the cache: their content makes no difference to speed."""
+    from ddpm_faces.data.dataset import build
 
-    def decode(number: int):
+    def decode(number: int) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng(number)
         return rng.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8), rng.choice([-1, 1], len(CELEBA))
 
     return build(f"random-{count}", {"count": count, "size": SIZE}, (SIZE, SIZE, 3), CELEBA, range(count), decode)
 
 
-def make(name: str, batch: int, device: str) -> Callable[[float], dict]:
-    """What a worker runs: turn(seconds) trains for about so long and says how many pictures a second that were."""
+def celeba64(frequencies: Sequence[float] = ()) -> Denoiser:
+    """The network of the preset `celeba64`, with fresh weights."""
+    from ddpm_faces.models.architectures import PRESETS
+    from ddpm_faces.models.denoiser import Denoiser
+
+    return Denoiser((3, SIZE, SIZE), len(CELEBA), frequencies=frequencies, **PRESETS["celeba64"].sizes)
+
+
+def make(name: str, batch: int, device: str) -> Callable[[float], dict[str, Any]]:
+    """What a worker runs: measure(seconds) trains for about so long and returns the speed and the peak memory."""
     turn, network = {"report": report, "lucidrains": lucidrains}.get(name, ours)(name, batch, device)
     count = sum(p.numel() for p in network.parameters())
     begin = time.perf_counter()
     turn(0)  # the first step allocates and chooses kernels, or compiles
     first = time.perf_counter() - begin
 
-    def measure(seconds: float) -> dict:
+    def measure(seconds: float) -> dict[str, Any]:
         images, taken = turn(seconds)
         if device.startswith("cuda"):
-            torch.cuda.empty_cache()  # the others are on this GPU, too
+            torch.cuda.empty_cache()  # the other contenders use this GPU, too
         speed = images / taken
         return {"images_per_second": speed, "peak_mib": peak_memory(), "parameters": count, "first_step_seconds": first}
 
@@ -71,34 +83,33 @@ def repeat(step: Callable[[], object], batch: int, device: str) -> Turn:
 
 
 def ours(name: str, batch: int, device: str) -> tuple[Turn, torch.nn.Module]:
-    """The package's own loop, whole: batches from a store, hidden conditions, clipping, the average of the weights."""
+    """The package's whole loop: batches from a dataset, dropped conditions, clipping, the average of the weights."""
     from accelerate import Accelerator
 
-    from ddpm_faces.devices import find_precision
     from ddpm_faces.diffusion.schedule import Schedule
-    from ddpm_faces.models.conditioning import ConditionalUNet
-    from ddpm_faces.models.unet import PRESETS
-    from ddpm_faces.training import Recipe, TrainState, train
+    from ddpm_faces.training.config import Recipe
+    from ddpm_faces.training.loop import TrainState, train
+    from ddpm_faces.utils.devices import find_precision
 
     precision = find_precision("no" if name == "ours, fp32" else "auto", torch.device(device))
     accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision)
-    store = random_store(2048)
-    network = ConditionalUNet((3, 64, 64), 40, frequencies=store.frequencies, **PRESETS["celeba64"])
+    dataset = random_dataset(2048)
+    network = celeba64(dataset.frequencies)
     state = TrainState.new(network, Recipe(batch_size=batch, flip=True), accelerator, 10**6)
     if name == "ours, compiled":
         state.parallel = torch.compile(state.parallel)  # type: ignore[assignment]
-    steps = train(state, store, Schedule(), 10**6)
+    steps = train(state, dataset, Schedule(), 10**6)
     return repeat(lambda: next(steps), batch, device), network
 
 
 def report(name: str, batch: int, device: str) -> tuple[Turn, torch.nn.Module]:
-    """The report's loop as printed: fp32, Adam, the loss read in every step. Its pictures are in memory already."""
+    """The report's loop as printed: fp32, Adam, the loss read in every step. Its images are in memory already."""
     from diffusers import DDPMScheduler
 
-    from ddpm_faces.models.report import ReportUNet
+    from experiments.report_unet import ReportUNet
 
     network = ReportUNet().to(device)
-    scheduler: Any = DDPMScheduler(num_train_timesteps=1000, beta_schedule="squaredcos_cap_v2")
+    scheduler: Any = DDPMScheduler(beta_schedule="squaredcos_cap_v2")  # type: ignore[no-untyped-call]
     adam = torch.optim.Adam(network.parameters(), lr=1e-3)
     x, y = torch.rand(batch, 3, SIZE, SIZE) * 2 - 1, torch.randint(0, 2, (batch, 40))
 
@@ -108,7 +119,7 @@ def report(name: str, batch: int, device: str) -> tuple[Turn, torch.nn.Module]:
         t = torch.randint(0, 999, (batch,)).long().to(device)
         error = torch.nn.functional.mse_loss(network(scheduler.add_noise(clean, noise, t), t, c), noise)
         adam.zero_grad()
-        error.backward()
+        error.backward()  # type: ignore[no-untyped-call]
         adam.step()
         return error.item()
 
@@ -134,17 +145,13 @@ def lucidrains(name: str, batch: int, device: str) -> tuple[Turn, torch.nn.Modul
 
 
 def parameters_of_ours() -> int:
-    """Of `celeba64`, by building it without memory."""
-    from ddpm_faces.models.conditioning import ConditionalUNet
-    from ddpm_faces.models.unet import PRESETS
-
+    """The number of parameters of `celeba64`, which is built without memory."""
     with torch.device("meta"):
-        network = ConditionalUNet((3, 64, 64), 40, **PRESETS["celeba64"])
-    return sum(p.numel() for p in network.parameters())
+        return sum(p.numel() for p in celeba64().parameters())
 
 
 def contenders(quick: bool, compiled: bool) -> list[str]:
-    """Those asked for that can be run here: the peer comes with `pip install -e ".[bench]"`."""
+    """The contenders that were asked for and can run here: the peer comes with `pip install -e ".[bench]"`."""
     left_out = ["ours, fp32"] * quick + ["ours, compiled"] * (not compiled)
     names = [name for name in CONTENDERS if name not in left_out]
     if not importlib.util.find_spec("denoising_diffusion_pytorch"):
@@ -153,26 +160,37 @@ def contenders(quick: bool, compiled: bool) -> list[str]:
     return names
 
 
-def run(batches: Sequence[int], quick: bool, device: str, say: Callable[[str], None], compiled: bool = False) -> list[dict]:
+def take_turns(
+    batch: int, quick: bool, device: str, log: Callable[[str], None], compiled: bool
+) -> dict[str, list[dict[str, Any]]]:
+    """What each contender measured, one turn in each round; one that is out of memory is left out, unless it is ours."""
+    rounds, seconds = (1, 3) if quick else (3, 12)
+    with ExitStack() as stack:
+        log(f"training: first steps at a batch of {batch}")
+        workers = {name: stack.enter_context(Worker(make, name, batch, device)) for name in contenders(quick, compiled)}
+        for name, worker in list(workers.items()):
+            try:
+                worker.wait()
+            except RuntimeError as error:
+                if name == "ours" or "out of memory" not in str(error):
+                    raise
+                log(f"training: {name} at a batch of {batch} is out of memory and left out")
+                del workers[name]
+        turns: dict[str, list[dict[str, Any]]] = {name: [] for name in workers}
+        for number in range(rounds):
+            for name, worker in workers.items():
+                log(f"training: round {number + 1} of {rounds}, {name} at a batch of {batch}")
+                turns[name].append(worker(seconds))
+    return turns
+
+
+def run(
+    batches: Sequence[int], quick: bool, device: str, log: Callable[[str], None], compiled: bool = False
+) -> list[dict[str, Any]]:
     """A row for each batch size and contender; ratios are medians over the rounds, of two turns in the same round."""
-    rows, rounds, seconds = [], 1 if quick else 3, 3 if quick else 12
+    rows = []
     for batch in batches:
-        with ExitStack() as stack:
-            say(f"training: everybody's first step at a batch of {batch}")
-            workers = {name: stack.enter_context(Worker(make, name, batch, device)) for name in contenders(quick, compiled)}
-            for name, worker in list(workers.items()):
-                try:
-                    worker.wait()
-                except RuntimeError as error:
-                    if name == "ours" or "out of memory" not in str(error):
-                        raise
-                    say(f"training: {name} at a batch of {batch} is out of memory and left out")
-                    del workers[name]
-            turns: dict[str, list[dict]] = {name: [] for name in workers}
-            for number in range(rounds):
-                for name, worker in workers.items():
-                    say(f"training: round {number + 1} of {rounds}, {name} at a batch of {batch}")
-                    turns[name].append(worker(seconds))
+        turns = take_turns(batch, quick, device, log, compiled)
         for name, mine in turns.items():
             ratios = [a["images_per_second"] / b["images_per_second"] for a, b in zip(turns["ours"], mine, strict=True)]
             rows.append(
@@ -189,10 +207,10 @@ def run(batches: Sequence[int], quick: bool, device: str, say: Callable[[str], N
     return rows
 
 
-def table(rows: Sequence[dict]) -> str:
+def table(rows: Sequence[dict[str, Any]]) -> str:
     """Markdown."""
     lines = [
-        "| training, 64x64 | parameters | batch | pictures a second | ours is faster by | peak memory | first step |",
+        "| training, 64x64 | parameters | batch | images per second | ours is faster by | peak memory | first step |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows:

@@ -1,7 +1,7 @@
-"""Processes that take turns: each keeps one contender ready, and works only when it is asked to.
+"""Processes that take turns: each keeps one contender ready and works only when it is called.
 
-What is compared is measured in turns within one run, because these machines change their pace from minute to minute; and each
-contender has a process of its own, so that its peak memory is its own.
+Contenders are measured in turns within one run, because these machines change their pace from minute to minute. Each has a
+process of its own, so that its peak memory is its own.
 """
 
 from __future__ import annotations
@@ -10,29 +10,30 @@ import multiprocessing
 import resource
 import traceback
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
 
 
 class Worker:
-    """worker(*arguments) runs, in a process of its own, what `make(*settings)` gave there.
+    """worker(*arguments) calls, in a process of its own, the function that `make(*settings)` returned there.
 
-    make: a function of a module (it is pickled by name) that prepares and returns the function to call. Several workers may
-    prepare at once; `wait` returns when one has, so that nobody's preparations fall into another's turn. RuntimeError, with the
-    process' traceback, when either function fails.
+    make: a module's function (it is pickled by name) that prepares and returns the function to call. Several workers may
+    prepare at once; `wait` returns when one is ready, so that no preparation falls into another's turn. RuntimeError, with the
+    process's traceback, when either function fails.
     """
 
-    def __init__(self, make: Callable[..., Callable], *settings: Any):
+    def __init__(self, make: Callable[..., Callable[..., Any]], *settings: Any):
         context = multiprocessing.get_context("spawn")
-        self.pipe, there = context.Pipe()
-        self.process = context.Process(target=_serve, args=(there, make, settings))  # no daemon: those have no children
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, make, settings))  # a daemon could have no children
         self.process.start()
-        there.close()  # so that its end is noticed here
+        theirs.close()  # so that the process's end of the pipe is the only one, and its death is noticed here
         self.ready = False
 
     def wait(self) -> None:
-        """Until the worker is prepared."""
+        """Return when the worker is prepared."""
         if not self.ready:
             self._receive()
             self.ready = True
@@ -45,8 +46,8 @@ class Worker:
     def __enter__(self) -> Worker:
         return self
 
-    def __exit__(self, *_) -> None:
-        self.pipe.close()  # upon which it ends, and its children with it
+    def __exit__(self, *_: object) -> None:
+        self.pipe.close()  # this ends the process, and its children with it
         self.process.join(10)
         self.process.kill()
 
@@ -60,7 +61,7 @@ class Worker:
         return result
 
 
-def _serve(pipe, make: Callable[..., Callable], settings: tuple) -> None:
+def _serve(pipe: Connection, make: Callable[..., Callable[..., Any]], settings: tuple[Any, ...]) -> None:
     try:
         work = make(*settings)
         pipe.send((False, None))
@@ -74,12 +75,12 @@ def _serve(pipe, make: Callable[..., Callable], settings: tuple) -> None:
 
 def peak_memory() -> float:
     """The most memory that this process has held, in MiB: on a GPU if it uses one, otherwise in RAM."""
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 def wait_for(device: str) -> None:
-    """Until a GPU has done what it was given; a CPU has already."""
+    """Return when a GPU has finished its work; a CPU always has."""
     if device.startswith("cuda"):
         torch.cuda.synchronize()

@@ -1,4 +1,4 @@
-"""`python -m ddpm_faces.interpolate --attr Eyeglasses`: the same persons, from without to with, as a labelled strip.
+"""`python -m ddpm_faces.interpolate --attr Eyeglasses`: the same faces, from without to with, as a labelled strip.
 
 --attr twice makes a board of two attributes; --from-digit 3 --to-digit 8 does it with digits.
 """
@@ -7,170 +7,93 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-from torch import Tensor
+from pydantic import Field, model_validator
 
-from ddpm_faces import cli
-from ddpm_faces.attributes import CELEBA, check_value, find_name, one_hot, parse_spec
-from ddpm_faces.cli import arg
-from ddpm_faces.data.persons import sample_person, settle
-from ddpm_faces.errors import UserError
-from ddpm_faces.sample import Sampling, describe
+from ddpm_faces.generation.settings import ImageSettings
+from ddpm_faces.utils.settings import command, parse
+
+if TYPE_CHECKING:
+    from ddpm_faces.generation.strips import Strip
+    from ddpm_faces.models.model import DiffusionModel
 
 
-@dataclass(kw_only=True)
-class InterpolateConfig(Sampling):
+class InterpolateSettings(ImageSettings):
     """The settings of `interpolate`."""
 
-    attr: tuple[str, ...] = arg((), "the attribute to change; give it twice for a board of two", metavar="NAME")
-    from_: float = arg(-1.0, "where the attribute begins; -1 is absent", metavar="VALUE")
-    to: float = arg(1.0, "where it ends; 1 is present", metavar="VALUE")
-    columns: int = arg(7, "steps from one end to the other")
-    gif: bool = arg(False, "write an animation beside the strip, too")
-    from_digit: int | None = arg(None, "for digit models: begin with this digit")
-    to_digit: int | None = arg(None, "and end with this one")
+    attr: tuple[str, ...] = Field((), description="the attribute to change; two make a board", title="NAME")
+    from_: float = Field(-1.0, ge=-1, le=1, description="where the attribute begins; -1 is absent", title="VALUE")
+    to: float = Field(1.0, ge=-1, le=1, description="where the attribute ends; 1 is present", title="VALUE")
+    columns: int = Field(7, ge=2, le=200, description="images from one end to the other")
+    gif: bool = Field(False, description="write an animation beside the strip, too")
+    from_digit: int | None = Field(None, description="for models of classes: begin with this one")
+    to_digit: int | None = Field(None, description="and end with this one")
 
-    def __post_init__(self):
-        super().__post_init__()
-        if not 2 <= self.columns <= 200:
-            raise UserError(f"--columns {self.columns} is out of range: 2 to 200")
-        if check_value(self.from_, "--from") == check_value(self.to, "--to"):
-            raise UserError(f"--from and --to are both {self.to:g}: nothing would change")
+    @model_validator(mode="after")
+    def _one_kind_of_change(self) -> InterpolateSettings:
+        if self.from_ == self.to:
+            raise ValueError(f"--from and --to are both {self.to:g}: nothing would change")
+        if self.list_attributes:
+            return self
+        if not self.digits and not self.attr:
+            raise ValueError("say what to change: --attr Eyeglasses, or --from-digit 3 --to-digit 8")
+        if self.digits and (self.attr or self.set):
+            raise ValueError("digits have no attributes: give --from-digit and --to-digit, or --attr and --set, not both")
+        if self.digits and None in (self.from_digit, self.to_digit):
+            raise ValueError("--from-digit and --to-digit are two different digits: give both")
+        if len(self.attr) > 2:
+            raise ValueError(f"--attr takes one attribute, or two for a board, not {len(self.attr)}; try --attr Eyeglasses")
+        if len(self.attr) == 2 and self.n is not None:
+            raise ValueError("a board shows one face: leave --n away, or give one --attr")
+        if self.gif and self.out is not None and self.out.suffix.lower() == ".gif":
+            raise ValueError("--gif writes the animation beside the strip: end --out in .png, or leave --gif away")
+        if any(word.startswith("-") for word in self.attr):
+            raise ValueError(f"--attr {self.attr[0]}: name the attribute without a minus; --from 1 --to -1 goes the other way")
+        return self
 
-
-class Layout(NamedTuple):
-    """What to draw: conditions (rows * columns, K), a seed for each picture, and the labels."""
-
-    conditions: Tensor
-    seeds: list[int]
-    top: list[str]
-    left: list[str]
-    title: str
-
-
-def label(value: float) -> str:
-    """A value above a column: "-1", "+0.25"."""
-    return f"{round(value, 2) + 0.0:+.2g}"
-
-
-def attribute_names(attr: Sequence[str], wishes: dict[str, float], names: Sequence[str]) -> list[str]:
-    """The attributes to change; UserError unless they are one or two, different, and not set to something as well."""
-    asked = [find_name(word.strip(), names) for part in attr for word in part.split(",")]
-    if len(asked) not in (1, 2):
-        raise UserError(f"--attr takes one attribute, or two for a board, not {len(asked)}; try --attr Eyeglasses")
-    if len(set(asked)) < len(asked):
-        raise UserError(f"contradictory: --attr {asked[0]} is given twice; name another one for a board")
-    for name in asked:
-        if name in wishes:
-            raise UserError(f"contradictory: {name} is in --attr, which changes it, and in --set, which holds it; keep one")
-    return asked
+    @property
+    def digits(self) -> bool:
+        """Whether a strip of classes is asked for."""
+        return self.from_digit is not None or self.to_digit is not None
 
 
-def path(start: np.ndarray, end: np.ndarray, count: int, scales: Tensor) -> np.ndarray:
-    """Conditions (count, ..., K) from `start` to `end` (..., K), evenly spaced as the network is shown them.
+def sample_strip(settings: InterpolateSettings, model: DiffusionModel, options: dict[str, Any]) -> Strip:
+    """The strip or board that the settings ask for. UserError on what the model does not know."""
+    from ddpm_faces.generation import strips
 
-    scales: (2, K), by what it multiplies values above 0 and below (`DiffusionModel.scales`). The absence of a rare attribute
-    is shown as nearly nothing, so that with even values half of a strip would hardly change.
-    """
-    present, absent = scales.double().numpy()
-    first, last = (values * np.where(values > 0, present, absent) for values in (start, end))
-    shown = np.linspace(first, last, count)
-    values = np.where(start == end, start, np.where(shown > 0, shown / present, shown / absent))
-    values[0], values[-1] = start, end
-    return values
-
-
-def lay_out_faces(config: InterpolateConfig, names: tuple[str, ...], scales: Tensor | None = None) -> Layout:
-    """A strip (a row for each person), or with two attributes a board of one person.
-
-    scales: as in `path`; by default the values are even.
-    """
-    if set(names) != set(CELEBA):
-        raise UserError("this model's attributes are not CelebA's 40, of which the persons of a strip are made: use `sample`")
-    wishes = parse_spec(config.set, names)
-    asked = attribute_names(config.attr, wishes, names)
-    if len(asked) == 2 and config.n is not None:
-        raise UserError("a board shows one person: leave --n away, or give one --attr")
-    order = [CELEBA.index(name) for name in names]
-    fixed = frozenset([*wishes, *asked])
-    scales = torch.ones(2, len(names)) if scales is None else scales
-
-    def ends(base: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """The person with the attribute as at the beginning, and as at the end."""
-        return settle(base, name, config.from_, fixed), settle(base, name, config.to, fixed)
-
-    title = asked[0]
-    if len(asked) == 1:
-        seeds = list(range(config.seed, config.seed + (config.n or 4)))
-        persons = [np.stack(ends(sample_person(seed, wishes), asked[0]))[:, order] for seed in seeds]
-        vectors = np.stack([path(start, end, config.columns, scales) for start, end in persons])
-        left = [f"seed {seed}" for seed in seeds]
-    else:
-        title = f"across: {asked[0]}, down: {asked[1]}"
-        seeds = [config.seed] * config.columns
-        corners = np.array([ends(row, asked[0]) for row in ends(sample_person(config.seed, wishes), asked[1])])[..., order]
-        sides = path(corners[0], corners[1], config.columns, scales)  # (rows, 2, K)
-        vectors = path(sides[:, 0], sides[:, 1], config.columns, scales).swapaxes(0, 1)
-        left = [label(value) for value in vectors[:, 0, names.index(asked[1])]]
-    top = [label(value) for value in vectors[0, :, names.index(asked[0])]]
-    conditions = torch.tensor(vectors.reshape(-1, len(names)), dtype=torch.float32)
-    title += f" from {config.from_:+.2g} to {config.to:+.2g}" + (f"; {config.set}" if config.set else "")
-    return Layout(conditions, [seed for seed in seeds for _ in range(config.columns)], top, left, title)
+    shared = {"columns": settings.columns, "seed": settings.seed, **options}
+    if settings.from_digit is not None and settings.to_digit is not None:
+        return strips.class_strip(model, settings.from_digit, settings.to_digit, rows=settings.n or 4, **shared)
+    shared |= {"start": settings.from_, "end": settings.to}
+    if len(settings.attr) == 2:
+        return strips.board(model, *settings.attr, settings.set, **shared)
+    return strips.strip(model, settings.attr[0], settings.set, rows=settings.n or 4, **shared)
 
 
-def lay_out_digits(config: InterpolateConfig) -> Layout:
-    """Rows of different handwriting, each from one digit to the other."""
-    start, end = config.from_digit, config.to_digit
-    if start is None or end is None or start == end or not {start, end} <= set(range(10)):
-        raise UserError(f"--from-digit and --to-digit must be two different digits, not {start} and {end}")
-    vectors = one_hot([start, end])
-    mixed = [torch.lerp(vectors[0], vectors[1], weight) for weight in torch.linspace(0, 1, config.columns)]
-    rows = config.n or 4
-    seeds = [config.seed + row for row in range(rows) for _ in mixed]
-    left = [f"seed {config.seed + row}" for row in range(rows)]
-    top = [f"{float(v[end]):.2g}" for v in mixed]
-    top[0], top[-1] = str(start), str(end)
-    return Layout(torch.stack(mixed * rows), seeds, top, left, f"{start} to {end}")
-
-
-@cli.command
+@command
 def main(argv: Sequence[str] | None = None) -> int:
-    config = cli.parse(InterpolateConfig, argv, (__doc__ or "").splitlines()[0])
-    digits = config.from_digit is not None or config.to_digit is not None
-    if not digits and not config.attr:
-        raise UserError("say what to change: --attr Eyeglasses, or --from-digit 3 --to-digit 8")
-    if digits and (config.attr or config.set):
-        raise UserError("digits have no attributes: give --from-digit and --to-digit, or --attr and --set, not both")
-    from ddpm_faces import images
-    from ddpm_faces.checkpoint import require
-    from ddpm_faces.generation import generate
+    settings = parse(InterpolateSettings, argv, __doc__)
+    from ddpm_faces.generation.settings import describe
+    from ddpm_faces.utils.files import free_path
+    from ddpm_faces.utils.images import check_path, write_gif, write_image
 
-    changed = f"{config.from_digit}-{config.to_digit}" if digits else "-".join(config.attr).replace(",", "-")
+    changed = f"{settings.from_digit}-{settings.to_digit}" if settings.digits else "-".join(settings.attr)
     name = "".join(c if c.isalnum() or c in "-_" else "_" for c in changed)
-    path = images.check_path(config.out or Path("out") / f"interpolate-{name}.png")
-    model = config.load("mnist32" if digits else "celeba64")
-    require(model, "digits" if digits else "attributes")
-    layout = lay_out_digits(config) if digits else lay_out_faces(config, model.names, model.scales)
-    options = config.options(model)
-    pictures = generate(model, layout.conditions, seed=layout.seeds, **options)
+    path = check_path(settings.out or free_path(Path("out") / f"interpolate-{name}.png"))
+    model = settings.load("mnist32" if settings.digits else "celeba64")
+    if settings.list_attributes:
+        print("\n".join(model.names))
+        return 0
+    options = settings.options(model)
+    strip = sample_strip(settings, model, options)
 
-    title = f"{layout.title}; {describe(model, layout.conditions, options, config.seed)}"
-    columns = config.columns
-    strip = images.grid(pictures, columns, top=layout.top, left=layout.left, title=title)
-    images.save(strip, path)
-    print(f"{path}: {len(pictures)} pictures ({title})")
-    if config.gif:
-        frames = [
-            images.grid(pictures[i::columns], len(layout.left), top=layout.left, title=f"{layout.title}: {label}")
-            for i, label in enumerate(layout.top)
-        ]
-        animation = images.save_gif(frames, path.with_suffix(".gif"))
-        print(f"{animation}: the same as an animation")
+    title = f"{strip.layout.title}; {describe(model, strip.layout.conditions, options, settings.seed)}"
+    path = write_image(strip.draw(title), path)
+    print(f"{path}: {len(strip.images)} images ({title})")
+    if settings.gif:
+        print(f"{write_gif(strip.frames(), path.with_suffix('.gif'))}: the same as an animation")
     return 0
 
 

@@ -1,17 +1,17 @@
 # %% [markdown]
 # # 2. Digits
 #
-# Notebook 1 took a network that predicts the noise in a picture as given. Here it is opened: what shapes run through it, what its
-# attention looks at, what it is trained on. Then one is trained, now, on digits, and asked for the digit we want.
+# Notebook 1 took the network for granted. This one opens it. We look at a small U-Net: the shapes that run through it, what its
+# attention looks at, and the loss that trains it. Then we train one on digits and ask it for the digit that we want.
 #
-# With MNIST in a folder (or on Colab, which fetches it) the digits are real handwriting. Without it they are drawn by the
-# package, to look like handwriting, so that everything works offline.
+# If MNIST is in a folder (or on Colab, which fetches it), the digits are real handwriting. Otherwise the package draws digits
+# that look like handwriting, so that everything works offline.
 
 # %%
-# Small settings: the training takes about two minutes on two CPU cores. On a GPU: STEPS, BATCH, PRESET = 4000, 128, "mnist32"
+# Small settings: about a minute and a half on one CPU core. On a GPU: STEPS, BATCH, WIDTHS = 4000, 128, (16, 48, 96)
 DATA_ROOT = "data"  # a folder that may hold MNIST
 DOWNLOAD = ON_COLAB  # fetch MNIST into it (12 MB)
-STEPS, BATCH, PRESET = 800, 16, "toy32"
+STEPS, BATCH, WIDTHS = 400, 16, (16, 32, 64)  # of the training in part 4
 
 # %%
 from pathlib import Path
@@ -20,43 +20,50 @@ import matplotlib.pyplot as plt
 import torch
 from einops import rearrange
 from IPython.display import display
-from PIL import Image
 
 import ddpm_faces
-from ddpm_faces.course import check, show
-from ddpm_faces.data import fetch, mnist, open_data
-from ddpm_faces.images import grid
+from ddpm_faces.conditions import DIGITS
+from ddpm_faces.data import fetch, mnist, open_dataset
+from ddpm_faces.diffusion.process import add_noise
+from ddpm_faces.diffusion.schedule import Schedule
+from ddpm_faces.utils.course import check, show
+from ddpm_faces.utils.images import grid
 
 if DOWNLOAD:
-    fetch("mnist", Path(DATA_ROOT))
+    fetch("mnist", DATA_ROOT)
 DATA = "mnist" if mnist.find_files(Path(DATA_ROOT), "train") else "toydigits"
-store = open_data(DATA, DATA_ROOT)  # decoded, or drawn, once and kept in the cache
-pictures, conditions = store.batch(range(20))
-x0 = pictures.float() / 127.5 - 1  # (20, 1, 32, 32) in [-1, 1]
-labels = conditions.argmax(dim=1).tolist()
-print(f"{DATA}: {len(store):,} pictures of {tuple(x0.shape[1:])}; the first ones are {labels}")
+dataset = open_dataset(DATA, DATA_ROOT)  # decoded, or drawn, once and kept in the cache
+images, classes = dataset.batch(range(20))
+x0 = images.float() / 127.5 - 1  # (20, 1, 32, 32) in [-1, 1]
+schedule, rng = Schedule(), torch.Generator().manual_seed(1)
+print(f"{DATA}: {len(dataset):,} images of {tuple(x0.shape[1:])}; the first are {classes.argmax(dim=1).tolist()}")
 grid(x0, columns=10, zoom=3)
 
 # %% [markdown]
-# ## 1. The U-Net, opened
+# ## 1. A small U-Net, opened
 #
-# The network gets a noisy picture and must give a picture of the same size, the noise. It is a U: on the way down the picture
-# gets smaller and gains channels, on the way up it grows again, and at every level the way up gets, beside what comes from
-# below, what the way down had there (the *skips*). At the bottom the coarse shape is seen as a whole; across the skips, the fine
-# detail is kept.
+# The network takes a noisy image and the step $t$, and returns an image of the same size: the predicted noise. It has the shape
+# of a U. On the way down the image gets smaller and gains channels. On the way up it grows again. At every level the way up
+# also receives what the way down had there: the *skips*. The bottom sees the coarse shape as a whole; the skips keep the fine
+# detail.
+#
+# Here is a plain one with three levels. One channel enters, one leaves.
 
 # %%
-from ddpm_faces.models.unet import Attention, Block, ResBlock, UNet, time_embedding
+from ddpm_faces.models.unet import Attention, Block, GroupNorm, ResBlock, UNet, time_embedding
+
+torch.manual_seed(0)
+plain = UNet(in_channels=1, out_channels=1, channels=(16, 32, 64), attention=(2,), blocks=1)
 
 show(UNet.forward)
+show(UNet.encode, first="h = self.enter", last="return")
+show(UNet.decode, first="remaining =", last="return")
 
 # %% [markdown]
-# The shapes along the way, noted by hooks while one picture runs through the shipped digit model. `in` of a block on the way
-# up is larger than the `out` before it: that is the skip, put beside it.
+# Hooks record the shapes while one image runs through it. On the way up, `in` of a block has more channels than the `out` above
+# it: the skip has joined.
 
 # %%
-digits = ddpm_faces.load("mnist32", device="auto")
-unet = digits.network.unet
 rows = []
 
 
@@ -71,38 +78,21 @@ def note(name):
 
 hooks = [
     module.register_forward_hook(note(name))
-    for name, module in unet.named_modules()
+    for name, module in plain.named_modules()
     if isinstance(module, Block) or name in ("enter", "exit") or name.rsplit(".", 1)[0] in ("downsample", "upsample")
 ]
 with torch.no_grad():
-    one = torch.zeros((1, 1, 32, 32), device=digits.device)
-    digits.network(one, torch.tensor([500], device=digits.device), torch.zeros((1, 10), device=digits.device))
+    plain(x0[:1], torch.tensor([500]))
 for hook in hooks:
     hook.remove()
 print(f"{'layer':12} {'in':>14} {'out':>14} {'parameters':>10}")
 print("\n".join(rows))
-print(f"in all {sum(p.numel() for p in digits.network.parameters()):,} parameters")
+print(f"in all {sum(p.numel() for p in plain.parameters()):,} parameters")
 
 # %% [markdown]
-# (Why 34 channels enter although a digit has one: the noisy picture, the linear guess of notebook 1, and 32 planes for the
-# condition, see part 4.)
-#
-# What the U-Net $F$ gives is not the noise itself but a correction to that guess, in units of how wrong the guess is on average
-# over the $D$ frequencies $k$, of variance $s_k^2$:
-#
-# $$\epsilon_\theta(x_t, t, c) = \text{guess} + \mathrm{rest}_t\, F(x_t, \text{guess}, t, c), \qquad
-# \mathrm{rest}_t^2 = \frac1D \sum_k \frac{\bar\alpha_t s_k^2}{\bar\alpha_t s_k^2 + 1 - \bar\alpha_t}.$$
-
-# %%
-from ddpm_faces.models.conditioning import ConditionalUNet
-
-show(ConditionalUNet.forward, first="return")
-show(type(digits.network.gaussian).variance_of_xt, first="return")
-show(type(digits.network.gaussian).rest)
-
-# %% [markdown]
-# **The step.** How much noise there is must be known to the network. The step $t$ becomes a vector of cosines and sines of
-# many frequencies, so that close steps have close vectors, and a small network turns it into the *time embedding*:
+# ### The step
+# The network must know how much noise there is. The step $t$ becomes a vector of cosines and sines of many frequencies, so that
+# neighbouring steps have similar vectors. A small network turns this vector into the *time embedding*:
 #
 # $$\mathrm{emb}(t) = \big(\cos(\omega_1 t), \dots, \cos(\omega_{32} t),\ \sin(\omega_1 t), \dots, \sin(\omega_{32} t)\big), \qquad
 # \omega_i = 10000^{-(i-1)/32}.$$
@@ -111,15 +101,14 @@ show(type(digits.network.gaussian).rest)
 show(time_embedding)
 
 # %%
+waves = time_embedding(torch.arange(0, 1000, 2), 64).T
 figure, axes = plt.subplots(figsize=(8, 2.6), layout="constrained")
-axes.imshow(
-    time_embedding(torch.arange(0, 1000, 2), 64).T, aspect="auto", extent=(0, 1000, 64, 0), cmap="RdBu", vmin=-1, vmax=1
-)
+axes.imshow(waves, aspect="auto", extent=(0, 1000, 64, 0), cmap="RdBu", vmin=-1, vmax=1)
 axes.set(xlabel="step t", ylabel="entry", title="the step as 32 cosines (above) and 32 sines (below)")
 plt.show()
 
 # %% [markdown]
-# In every ResNet block it scales and shifts the feature maps, after the norm has brought them to one size:
+# Every ResNet block scales and shifts its feature maps by the time embedding, after a norm has brought them to one size:
 #
 # $$h \leftarrow \mathrm{norm}(h) \cdot (1 + \mathrm{scale}(t)) + \mathrm{shift}(t).$$
 
@@ -127,9 +116,31 @@ plt.show()
 show(ResBlock.forward)
 
 # %% [markdown]
-# **Attention.** A convolution sees the neighbourhood. For what is far apart to agree (both ends of a stroke, both eyes) the
-# lowest levels have self-attention: each place asks a question $q$, every place offers a key $k$ and a value $v$, and the
-# answer is the mean of the values, weighted by how well question and key fit:
+# ### Why a group norm, and not a batch norm?
+# A norm subtracts a mean and divides by a standard deviation. A *batch* norm takes both over all images of the batch. But the
+# images of a batch have different noise levels: an almost clean image beside one of pure noise. The answer for one image would
+# depend on its neighbours, and while sampling all images of a batch have the same level, which never happens in training. A
+# *group* norm takes mean and deviation over groups of 8 channels of one image. Its neighbours do not matter.
+#
+# The cell puts one noisy image into two batches, beside an almost clean image and beside pure noise.
+
+# %%
+show(GroupNorm)
+
+# %%
+noise = torch.randn((3, 1, 32, 32), generator=rng)
+one, almost_clean, pure_noise = add_noise(x0[:3], noise, torch.tensor([300, 5, 999]), schedule).split(1)
+with torch.no_grad():
+    for norm in (torch.nn.BatchNorm2d(16), GroupNorm(16)):
+        beside = [norm(plain.enter(torch.cat((one, neighbour))))[0] for neighbour in (almost_clean, pure_noise)]
+        change = float((beside[0] - beside[1]).abs().mean() / beside[0].abs().mean())
+        print(f"{type(norm).__name__:12} the neighbour changes the features of the same image by {change:.0%}")
+
+# %% [markdown]
+# ### Attention
+# A convolution sees a neighbourhood. Distant places must agree too: both ends of a stroke, both eyes. For that the lowest level
+# has self-attention. Each place asks a question $q$. Every place offers a key $k$ and a value $v$. The answer is the mean of
+# the values, weighted by how well question and key fit:
 #
 # $$\mathrm{Attention}(Q, K, V) = \mathrm{softmax}\!\left(\frac{Q K^\top}{\sqrt d}\right) V.$$
 
@@ -137,25 +148,36 @@ show(ResBlock.forward)
 show(Attention.forward)
 
 # %% [markdown]
-# What does it look at? We listen to the layer in the middle of the shipped model, where the picture is 8 x 8, and compute the
-# softmax from the questions and keys that it made itself. One digit, moderately noisy; three places ask (red); each of the
-# four heads answers with a map of weights, bright where it looks.
+# **What it costs.** An image of side $S$ has $N = S^2$ places, and every place looks at every other: $N^2 = S^4$ weights.
+# *Twice the side costs sixteen times as much*, where a convolution costs four times as much. The cell counts multiplications
+# for 64 channels. ($QK^\top$ and the weighted mean take $2 N^2 C$, the four linear maps $4 N C^2$, a 3x3 convolution
+# $9 N C^2$.)
 
 # %%
-from ddpm_faces.attributes import one_hot
-from ddpm_faces.diffusion.process import add_noise
-from ddpm_faces.diffusion.schedule import Schedule
+C = 64
+print("side   places   attention: millions   3x3 convolution: millions")
+for side in (8, 16, 32, 64):
+    N = side**2
+    print(f"{side:4} {N:8,} {(2 * N**2 * C + 4 * N * C**2) / 1e6:21,.1f} {9 * N * C**2 / 1e6:27,.1f}")
 
-schedule, generator = Schedule(), torch.Generator().manual_seed(1)
-attention = unet.middle1.attention
-heard = []
-hook = attention.qkv.register_forward_hook(lambda module, inputs, output: heard.append(output.cpu()))
-drawn = ddpm_faces.generate(digits, "8", seed=4)
-heard.clear()  # what it said while drawing
+# %% [markdown]
+# So attention stands where the image is small: in the shipped models at side 8 only, on the lowest level and in the middle.
+# DDPM has it at side 16.
+#
+# **What does it look at?** We listen to the layer in the middle of the shipped digit model, and compute the softmax from the
+# questions and keys that it made itself. The digit is moderately noisy. Three places ask (red squares). Each of the four heads
+# answers with a map of weights, bright where it looks.
+
+# %%
+digits = ddpm_faces.load("mnist32", device="auto")
+eight = DIGITS.one_hot_vectors([8])
+drawn = ddpm_faces.generate(digits, eight, seed=4)
 step = torch.tensor([250])
-noisy = add_noise(drawn, torch.randn(drawn.shape, generator=generator), step, schedule)
-with torch.no_grad():
-    digits.network(noisy.to(digits.device), step.to(digits.device), one_hot([8]).to(digits.device))
+noisy = add_noise(drawn, torch.randn(drawn.shape, generator=rng), step, schedule)
+
+attention, heard = digits.network.unet.middle1.attention, []
+hook = attention.qkv.register_forward_hook(lambda module, inputs, output: heard.append(output.cpu()))
+digits.network(noisy.to(digits.device), step.to(digits.device), eight.to(digits.device))
 hook.remove()
 
 q, k, _ = rearrange(heard[0], "1 (three head c) h w -> three head (h w) c", three=3, head=attention.heads).float()
@@ -177,169 +199,186 @@ for panel, title in zip(axes[0], ("who asks", *(f"head {i}" for i in range(4))),
 plt.show()
 
 # %% [markdown]
-# The heads differ: some look along the stroke, some at the surroundings, some everywhere. Nobody told them; it is what helped
-# to predict the noise. Do not read too much into such maps: they say where values come from, not what is done with them.
+# The heads differ. Some look along the stroke, some at its surroundings, and one at the same place whoever asks. No one told
+# them to: it helped to predict the noise. Do not read too much into such maps. They show where values come from, and not what
+# is done with them.
 
 # %% [markdown]
 # ## 2. The loss
 #
-# Training is quickly described. Take a picture, a random step and random noise, mix them, and ask for the noise (DDPM, equation
-# 14):
+# Take an image, a random step and random noise. Mix them, and ask for the noise (DDPM, equation 14; notebook 1 derives it):
 #
 # $$L = \mathbb E_{x_0, t, \epsilon}\ w_t\, \big\lVert \epsilon - \epsilon_\theta\big(\sqrt{\bar\alpha_t}\, x_0 +
 # \sqrt{1 - \bar\alpha_t}\, \epsilon,\ t,\ c\big) \big\rVert^2.$$
 #
-# ($\lVert \cdot \rVert^2$ is here the mean over the pixels, so that a loss does not depend on the size of the picture.)
-# Everything random is drawn first, separately from the loss, so that a step can be repeated exactly:
+# ($\lVert \cdot \rVert^2$ is the mean over the pixels here, so that a loss does not depend on the size of the image.) All
+# random numbers are drawn first, apart from the loss. So a step can be repeated exactly:
 
 # %%
-from ddpm_faces.diffusion.process import draw, loss
+from ddpm_faces.diffusion.loss import loss, loss_weights, sample_noise
 
-show(draw, first="t = torch.randint", last="return")
+show(sample_noise, first="t = torch.randint", last="return")
 show(loss)
 
 # %% [markdown]
-# The weight $w_t$ of a step is 1 in the DDPM paper. In notebook 1 the error was a thousand times smaller at the noisiest steps
-# than at the least noisy ones; with $w_t = 1$ those steps, in which the coarse is decided and a class has its say, would
-# hardly count. The package counts every step in units of what the linear guess leaves open there, $w_t = 1 /
-# \mathrm{rest}_t^2$. Then an untrained network starts with a loss of about 1, and everything below 1 is what it has learned
-# beyond the linear guess.
+# A plain training step is these lines of PyTorch. The plain U-Net knows no condition, so the model below ignores $c$. Ten steps
+# on one batch are enough to see the loss fall:
 
 # %%
-from ddpm_faces.diffusion.weighting import weights as step_weights
-
-show(step_weights, first="share =", last="return")
+adam = torch.optim.Adam(plain.parameters(), lr=2e-3)
+for i in range(10):
+    noise = sample_noise(x0.shape, 0, schedule, p_null=0.0, p_each=0.0, rng=rng)
+    value = loss(lambda x, t, c: plain(x, t), x0, classes[:, :0], noise, schedule)
+    adam.zero_grad()
+    value.backward()
+    adam.step()
+    print(f"step {i + 1}: loss {value.item():.3f}")
 
 # %% [markdown]
-# ## 3. Train
+# ## 3. What the package adds
 #
-# The loop is a generator: you iterate it, and between steps do what you like. Here: note the loss, and every so often save the
-# state and draw the same sixteen digits from the same noise. All of it goes to the run's folder. If the training is
-# interrupted, run the cell again: it goes on where it was (on Colab too, if the folder is on Drive).
+# The package's `Denoiser` is that U-Net with two additions. Both enter as further input channels.
+#
+# **The condition.** The class $c$ is a one-hot vector of ten entries. A linear map turns it into 32 numbers, and each number
+# becomes a constant plane beside the image. A second linear map adds the class to the time embedding. (The code enlarges $c$ by
+# a constant, `GAIN`; notebook 4 comes back to it.)
+#
+# **The linear denoiser** of notebook 1. Its estimate is one more channel, and the U-Net $F$ need not predict the noise itself:
+# it corrects the estimate. The unit of the correction is the standard deviation $r_t$ of the true noise around the estimate,
+# averaged over the $D$ frequencies $k$ of variance $s_k^2$:
+#
+# $$\epsilon_\theta(x_t, t, c) = \hat\epsilon_{\text{lin}} + r_t\, F\big([\,x_t,\ \hat\epsilon_{\text{lin}},\ W c + b\,],\ t,\ c\big), \qquad
+# r_t^2 = \frac1D \sum_k \frac{\bar\alpha_t s_k^2}{\bar\alpha_t s_k^2 + 1 - \bar\alpha_t}.$$
+#
+# So a digit enters with $1 + 1 + 32 = 34$ channels: the noisy image, the estimate, and the planes of the class.
 
 # %%
-from ddpm_faces import runs
-from ddpm_faces.checkpoint import DiffusionModel
-from ddpm_faces.journal import Journal
-from ddpm_faces.processes import make_accelerator
-from ddpm_faces.train import BY_DATA, TrainConfig, start, write_samples
-from ddpm_faces.training import train
+from ddpm_faces.models.denoiser import Denoiser
 
-RUN = Path("runs") / f"course-{DATA}-{PRESET}-{STEPS}x{BATCH}"
-settings = TrainConfig(
-    **{**BY_DATA[DATA], "preset": PRESET, "epochs": STEPS * BATCH / len(store)},
-    data=DATA,
-    batch_size=BATCH,
-    lr=3e-3,
-    warmup=30,
-    guidance=4.0,
-    out=RUN,
-    resume=RUN if runs.states(RUN) else None,
-)
-accelerator = make_accelerator(settings.device, settings.precision, RUN)
-state, config, progress = start(settings, accelerator, store, STEPS)
-
-with Journal(RUN, state, config, store, STEPS, progress) as journal:
-    if state.step == 0:
-        write_samples(settings, DiffusionModel(state.ema.module, config), store, 0)
-    for record in train(state, store, schedule, STEPS):
-        journal.note(record, every=20)
-        if record.step % 50 == 0 or record.step == STEPS:
-            journal.save()
-        if record.step % (STEPS // 4) == 0:
-            write_samples(settings, DiffusionModel(state.ema.module, config), store, record.step)
+show(Denoiser.forward)
+show(type(digits.network.linear_denoiser).residual_std)
+print("channels that enter the U-Net of mnist32:", digits.network.unet.enter.in_channels)
 
 # %% [markdown]
-# The heart of the loop is `loss`, backward, a step of Adam, and a step of the *average of the weights* (EMA), which follows
-# the jittery weights slowly and from which all samples are drawn:
+# **Dropped conditions.** In a tenth of all cases the class is dropped: `keep` in the loss is 0, and the network sees a vector
+# of zeros. So it also learns to work without a class. This is the *null condition*, for which $W c + b$ is just $b$.
+#
+# **Weights.** The DDPM paper takes $w_t = 1$. In notebook 1 the squared error was thousands of times smaller at the noisiest
+# steps than at the least noisy ones. With $w_t = 1$ the noisiest steps would hardly count, although they decide the coarse
+# shape and the class. The package takes $w_t = 1 / r_t^2$: it measures the error of every step in units of what the linear
+# denoiser leaves open there. An untrained network then begins with a loss of about 1. Below 1 is what it has learned beyond the
+# linear denoiser.
 
 # %%
-from ddpm_faces.ema import EMA
+show(loss_weights, first="at = alpha_sigma", last="return residual_std")
 
-show(train, first="value = loss", last="state.ema.update")
+# %% [markdown]
+# ## 4. Train
+#
+# `train` is a generator. Iterate it, and do what you like between the steps. This cell notes the loss, and draws the ten digits
+# from the same noise four times. The samples come from the *average of the weights* (EMA), which follows the jittery weights
+# slowly. Notebook 6 compares the two.
+
+# %%
+from accelerate import Accelerator
+
+from ddpm_faces.models.model import Config, DiffusionModel, Facts
+from ddpm_faces.training.config import Recipe
+from ddpm_faces.training.loop import TrainState, train
+
+sizes = {"channels": WIDTHS, "attention": (2,), "blocks": 1}
+torch.manual_seed(0)
+config = Config(labels=DIGITS, image=dataset.image_shape, embedding=32, unet=sizes, facts=Facts(guidance=4.0))
+network = config.network()
+network.linear_denoiser.fit(dataset.image_batches())  # the mean and the spectrum of the digits
+
+state = TrainState.new(network, Recipe(batch_size=BATCH, lr=3e-3, warmup=30, p_each=0.0), Accelerator(), STEPS)
+mine = DiffusionModel(state.ema.module.eval(), config)
+losses, stages = [], {0: ddpm_faces.generate(mine, "0-9", seed=40)}
+for record in train(state, dataset, schedule, STEPS):
+    losses.append(float(record.loss))
+    if record.step in (STEPS // 10, STEPS // 3, STEPS):
+        stages[record.step] = ddpm_faces.generate(mine, "0-9", seed=40)
+        print(f"step {record.step}: loss {sum(losses[-20:]) / 20:.3f}")
+
+path = ddpm_faces.save("runs/course-digits.safetensors", mine)  # ddpm_faces.load reads it
+
+# %% [markdown]
+# These lines of the loop do the work:
+
+# %%
+from ddpm_faces.training.ema import EMA
+
+show(train, first="x0 = images", last="state.ema.update")
 show(EMA.update)
 
 # %%
-history = runs.read_losses(RUN)
+means = torch.tensor(losses)[: STEPS // 20 * 20].view(-1, 20).mean(dim=1)
 figure, axes = plt.subplots(figsize=(6, 3), layout="constrained")
-axes.plot([row["step"] for row in history], [row["loss"] for row in history], "o-")
-axes.set(xlabel="step", ylabel="loss, mean of 20 steps", ylim=(0, 1.1))
-axes.grid(alpha=0.3)
+axes.plot(range(1, STEPS + 1), losses, color="lightgray", label="each step")
+axes.plot(range(20, 20 * len(means) + 1, 20), means, "o-", markersize=3, label="mean of 20 steps")
+axes.set(xlabel="step", ylabel="loss", ylim=(0, 1.3))
+axes.legend()
 plt.show()
 
+# %%
+grid(torch.cat(list(stages.values())), columns=10, zoom=2, top=[*"0123456789"], left=[f"step {step}" for step in stages])
+
 # %% [markdown]
-# The curve falls fast and then slowly, and it jumps: each step has other pictures, other noise, other $t$. Judge by samples
-# instead. The same noise each time; asked for are 0 to 7 in the first row and 8, 9, 0 to 5 in the second:
+# The curve falls fast and then slowly. It jumps, because each step has other images, other noise and other $t$. Look at the
+# samples instead. Before the first step the network adds next to nothing, and we see the linear denoiser's idea of a digit:
+# clouds of the right size and spectrum. Strokes come soon, then some digits. The class comes last: what a class looks like is
+# harder to learn than what a stroke looks like.
+#
+# A minute is too short for good digits. Raise `STEPS`, or let the command do it; it saves its state and can resume:
+#
+# ```
+# python -m ddpm_faces.train --data toydigits
+# ```
+
+# %% [markdown]
+# ## 5. What the class does
+#
+# Your model draws each class from the same noise, and in the last column what it draws when no class is said. Down a column the
+# class is the same, along a row the noise. (Guidance exaggerates what the class changes. Notebook 3 explains it.)
 
 # %%
-for path in sorted((RUN / "samples").glob("step-*.png")):
-    picture = Image.open(path)
-    display(picture.resize((picture.width * 3 // 4, picture.height * 3 // 4)))
+top = [*"0123456789", "none"]
+vectors = torch.cat((DIGITS.one_hot_vectors(range(10)), torch.zeros(1, 10)))
+
+
+def board(model, seeds, title):
+    """A row for each seed, a column for each class, and one for no class."""
+    drawn = ddpm_faces.generate(model, vectors.repeat(len(seeds), 1), seed=[seed for seed in seeds for _ in top])
+    return grid(drawn, columns=11, zoom=2, top=top, left=[f"seed {seed}" for seed in seeds], title=title)
+
+
+board(mine, (3, 4, 5), f"the model trained just now, guidance {mine.guidance:g}")
 
 # %% [markdown]
-# Before the first step the network adds next to nothing, and what is drawn is the linear guess's idea of a digit: clouds of the right
-# size and spectrum. Soon there are strokes, then some digits, and late the class begins to have a say: what a class looks like
-# is learned more slowly than what a stroke looks like. Two minutes are too few for good digits. The shipped model in part 5, a
-# larger one, has seen several times as many pictures.
-
-# %% [markdown]
-# ## 4. What the class does
-#
-# The class $c$ is a one-hot vector of ten entries, a linear map makes 32 numbers of it, and each number becomes a constant
-# plane beside the picture; a second linear map adds it to the time embedding:
-#
-# $$\text{input} = \big[\, x_t,\ \text{guess},\ W c + b \,\big], \qquad \mathrm{temb} = \mathrm{MLP}(\mathrm{emb}(t)) + W' c + b'.$$
-#
-# (The code enlarges $c$ by a constant, `GAIN`; notebook 4 comes back to it.)
+# Your model has seen little, so it obeys in part. Which classes does it know already? And now the shipped model, which is
+# larger and has seen 900,000 digits. Its rows share a handwriting: the slant, the width of the stroke, the place.
 
 # %%
-show(ConditionalUNet.forward)
+board(digits, (11, 12, 13), f"the shipped model, mnist32, guidance {digits.guidance:g}")
 
 # %% [markdown]
-# In a tenth of all cases the class is hidden in training: `keep` in the loss is 0, and the vector all zeros. So the network
-# also learns to work without: the *null condition*, for which $W c + b$ is just $b$. Below, your model draws each class from
-# one and the same noise, and at the right what it draws from that noise when no class is said. (Drawn with guidance: what the
-# class changes is exaggerated, fourfold for your model and twofold for the shipped one. Notebook 3 explains it.)
+# What lies between two classes? No training image had a vector that is partly 3 and partly 8. The model answers all the same,
+# and mostly changes its mind at one point of the way. (The numbers above the columns are the share of the 8.
+# `python -m ddpm_faces.interpolate --from-digit 3 --to-digit 8` does the same.)
 
 # %%
-mine = ddpm_faces.load(RUN, device="auto")  # a run's folder is a model: its averaged weights
-seeds = (3, 4, 5)
-vectors = torch.cat((one_hot(range(10)), torch.zeros(1, 10))).repeat(len(seeds), 1)
-board = ddpm_faces.generate(mine, vectors, seed=[s for s in seeds for _ in range(11)])
-top = [*map(str, range(10)), "none"]
-grid(board, columns=11, top=top, left=[f"seed {s}" for s in seeds], zoom=2, title="the model trained just now")
+from ddpm_faces.generation.strips import class_strip
 
-# %% [markdown]
-# Down a column the class is the same, along a row the noise. Your model has seen little, so it will obey in part: find the
-# classes that it knows already.
-#
-# ## 5. The digit board
-#
-# The same with the shipped model. What a row shares is the handwriting: the slant, the width of the stroke, the place.
-
-# %%
-seeds = (11, 12, 13, 14)
-board = ddpm_faces.generate(digits, vectors[:11].repeat(len(seeds), 1), seed=[s for s in seeds for _ in range(11)])
-grid(board, columns=11, top=top, left=[f"seed {s}" for s in seeds], zoom=2, title="the shipped model, mnist32")
-
-# %% [markdown]
-# And between two classes? A vector that is partly 3 and partly 8 was never shown in training. The network was not asked to,
-# but it answers, and mostly changes its mind somewhere on the way (above the columns: the share of the 8; `python -m
-# ddpm_faces.interpolate --from-digit 3 --to-digit 8` does this for you):
-
-# %%
-from ddpm_faces.interpolate import InterpolateConfig, lay_out_digits
-
-layout = lay_out_digits(InterpolateConfig(from_digit=3, to_digit=8, n=3, columns=9, seed=20))
-strip = ddpm_faces.generate(digits, layout.conditions, seed=layout.seeds)
-grid(strip, columns=9, top=layout.top, left=layout.left, zoom=2)
+strip = class_strip(digits, 3, 8, columns=9, rows=2, seed=20)
+grid(strip.images, columns=9, zoom=2, top=strip.layout.top, left=strip.layout.left)
 
 # %% [markdown]
 # ## Exercises
 #
 # ### Exercise 1
-# How many parameters does an `Attention` of $C$ channels have? Read its constructor (below) and write the formula. A group norm has
-# a scale and a shift for each channel; a 1x1 convolution from $A$ to $B$ channels has $AB$ weights and $B$ biases.
+# How many parameters does an `Attention` of $C$ channels have? Read its constructor and write the formula. A group norm has a
+# scale and a shift for each channel. A 1x1 convolution from $A$ to $B$ channels has $AB$ weights and $B$ biases.
 
 # %%
 show(Attention.__init__)
@@ -363,7 +402,7 @@ check(
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# The norm has $2C$, `qkv` $3C^2 + 3C$, and `out` $C^2 + C$.
+# The norm has $2C$, `qkv` has $3C^2 + 3C$, and `out` has $C^2 + C$.
 #
 # ```python
 # def attention_parameters(channels):
@@ -373,42 +412,42 @@ check(
 
 # %% [markdown]
 # ### Exercise 2
-# With all weights $w_t = 1$: what is the loss of the laziest network, which always answers 0? And what of one that gives $x_t$
-# itself for the noise? First think, then measure both with the package's `loss`, on `x0` and the `draws` below. A network is
-# any function of `(x, t, c)`.
+# Let all weights be $w_t = 1$. What is the loss of the laziest network, which always answers 0? And of one that returns $x_t$
+# itself as the noise? First think, then measure both with the package's `loss`, on `x0` and the `noise` below. A network is any
+# function of `(x, t, c)`.
 
 # %%
-draws = draw(torch.Size((20, 1, 32, 32)), 10, schedule, 0.1, 0.0, torch.Generator().manual_seed(0))
+noise = sample_noise(x0.shape, 10, schedule, p_null=0.1, p_each=0.0, rng=torch.Generator().manual_seed(0))
 loss_of_zero = ...
 loss_of_x = ...
 
 check(loss_of_zero, lambda value: abs(float(value) - 1) < 0.05, "the noise has variance 1")
 check(
     loss_of_x,
-    lambda value: abs(float(value) - float(loss(lambda x, t, c: x, x0, conditions, draws, schedule))) < 1e-6,
+    lambda value: abs(float(value) - float(loss(lambda x, t, c: x, x0, classes, noise, schedule))) < 1e-6,
     "the function is lambda x, t, c: x",
 )
 
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# The noise has mean square 1. $x_t$ is a bad answer where there is little noise and a good one where there is little else.
+# The noise has mean square 1. $x_t$ is a bad answer where there is little noise, and a good one where there is little else.
 #
 # ```python
-# loss_of_zero = loss(lambda x, t, c: torch.zeros_like(x), x0, conditions, draws, schedule)
-# loss_of_x = loss(lambda x, t, c: x, x0, conditions, draws, schedule)
+# loss_of_zero = loss(lambda x, t, c: torch.zeros_like(x), x0, classes, noise, schedule)
+# loss_of_x = loss(lambda x, t, c: x, x0, classes, noise, schedule)
 # ```
 # </details>
 
 # %% [markdown]
 # ### Exercise 3
-# Write a condition vector for "one quarter 4, three quarters 9", draw four digits from it with `ddpm_faces.generate` and the
-# shipped model, and look. Which of the two wins?
+# Write a condition vector for "one quarter 4, three quarters 9". The cell draws four digits from it with the shipped model.
+# Which of the two wins?
 
 # %%
 mixture = ...  # a tensor of shape (10,)
 
-check(mixture, lambda c: c.shape == (10,) and c[4] == 0.25 and c[9] == 0.75 and c.sum() == 1, "the rest is 0")
+check(mixture, lambda c: c.shape == (10,) and c[4] == 0.25 and c[9] == 0.75 and c.sum() == 1, "the other entries are 0")
 if mixture is not ...:
     display(grid(ddpm_faces.generate(digits, mixture, n=4), columns=4, zoom=2))
 
@@ -416,8 +455,8 @@ if mixture is not ...:
 # <details><summary>Solution</summary>
 #
 # ```python
-# mixture = 0.25 * one_hot([4])[0] + 0.75 * one_hot([9])[0]
+# mixture = 0.25 * DIGITS.one_hot_vectors([4])[0] + 0.75 * DIGITS.one_hot_vectors([9])[0]
 # ```
 # </details>
 #
-# **Next:** `3_guidance.ipynb`: how to make the model obey more than it would.
+# **Next:** [3_guidance](3_guidance.ipynb): how the model comes to show more clearly what it was asked for.

@@ -1,5 +1,5 @@
-# On Colab this installs the package; with DRIVE = True, runs are kept on your Google Drive, so that a disconnect loses nothing.
-# Elsewhere it does nothing: `make setup`, or pip, has installed the package already.
+# On Colab this cell installs the package. With DRIVE = True the notebook works in a folder of your Google Drive, which outlives
+# a disconnect. Elsewhere the cell does nothing: `make setup`, or pip, has installed the package already.
 DRIVE = False
 
 import sys

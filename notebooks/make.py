@@ -1,8 +1,8 @@
 """`python notebooks/make.py`: write the course's .ipynb files from their sources, and the badges in the README.
 
-A notebook's source is N_name.py, in jupytext's percent format: edit that, then `make notebooks`. What is the same in all,
-the badge and the first cell, is added here, with the repository's address from setup.cfg. The .ipynb files have no outputs, and
-making them again changes no byte; tests/test_notebooks.py holds them to it.
+A notebook's source is N_name.py, in jupytext's percent format: edit that, then run `make notebooks`. This script adds what all
+notebooks share: the badge and the first cell, with the repository's address from setup.cfg. The .ipynb files have no outputs, and
+making them again changes no byte. tests/notebooks checks that they are up to date.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ METADATA = {
 
 
 def address() -> str:
-    """The repository's, from setup.cfg's url."""
+    """The repository's address: the url in setup.cfg."""
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     return config["metadata"]["url"].strip()
 
 
 def badge(source: Path) -> str:
-    """Markdown that opens the notebook on Colab; only repositories on GitHub can be opened there."""
+    """Markdown of a link that opens the notebook on Colab, which opens repositories on GitHub only."""
     repository = address().removeprefix("https://github.com/").removesuffix(".git")
     where = f"https://colab.research.google.com/github/{repository}/blob/main/notebooks/{source.stem}.ipynb"
     return f"[![Open in Colab]({BADGE})]({where})"
 
 
 def make(source: Path) -> NotebookNode:
-    """The notebook of a source: its first text, with the badge, then the first cell, then the rest."""
+    """The notebook of a source: its first text with the badge, the first cell, and the rest."""
     notebook = jupytext.read(source)
     title, *rest = notebook.cells
     first = FIRST_CELL.read_text().replace("ADDRESS", address()).strip()
@@ -58,7 +58,7 @@ def text(source: Path) -> str:
 
 
 def readme() -> str:
-    """The README with each notebook's badge renewed, wherever a line of it begins with one."""
+    """The README with the address in every badge renewed."""
     lines = (ROOT / "README.md").read_text().splitlines(keepends=True)
     for source in SOURCES:
         own = re.compile(rf"\[!\[Open in Colab\]\(\S+\)\]\(\S+/notebooks/{source.stem}\.ipynb\)")

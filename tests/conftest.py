@@ -14,12 +14,15 @@ import pytest
 import torch
 from PIL import Image
 
-from ddpm_faces import checkpoint
-from ddpm_faces.attributes import CELEBA, DIGITS
-from ddpm_faces.checkpoint import Config, DiffusionModel
-from ddpm_faces.data.toyfaces import toy_face
+from ddpm_faces.conditions import CELEBA, DIGITS, NO_LABELS, Labels
+from ddpm_faces.data.toy.faces import toy_face
+from ddpm_faces.models import checkpoint
+from ddpm_faces.models.model import Config, DiffusionModel, Facts
 
 SMALL = {"channels": (16, 24), "attention": (1,), "blocks": 1}
+
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # also for the commands that tests start: the bits of a sum depend on it
 
 
 def pytest_addoption(parser):
@@ -36,22 +39,23 @@ def amount(request):
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory):
-    """Stores go to a temporary folder: no test reads or writes the user's."""
+    """Datasets go to a temporary folder that the workers of a run share: no test reads or writes the user's."""
+    root = tmp_path_factory.getbasetemp()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DDPM_FACES_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("DDPM_FACES_CACHE", str((root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "cache"))
         yield
 
 
-def random_model(names: tuple[str, ...], image: tuple[int, int, int], seed: int = 0, **facts) -> DiffusionModel:
+def random_model(labels: Labels, image: tuple[int, int, int], seed: int = 0, **facts) -> DiffusionModel:
     """An untrained small model, with noise in the layers that start at zero, so that nothing is trivially equal."""
     torch.manual_seed(seed)
-    config = Config(names, image, embedding=8, unet=SMALL, facts=facts)
+    config = Config(labels=labels, image=image, embedding=8, unet=SMALL, facts=Facts(**facts))
     network = config.network()
     with torch.no_grad():
         for parameter in network.parameters():
             if not parameter.any():
                 parameter.normal_(std=0.05)
-    return DiffusionModel(network.eval(), config)
+    return DiffusionModel(network.eval().requires_grad_(False), config)
 
 
 @pytest.fixture(scope="session")
@@ -76,22 +80,22 @@ def digit_file(digit_model, tmp_path_factory) -> str:
 
 @pytest.fixture(scope="session")
 def unconditional_file(tmp_path_factory) -> str:
-    return str(checkpoint.save(tmp_path_factory.mktemp("models") / "plain.safetensors", random_model((), (3, 16, 16))))
+    return str(checkpoint.save(tmp_path_factory.mktemp("models") / "plain.safetensors", random_model(NO_LABELS, (3, 16, 16))))
 
 
 def write_celeba(root: Path, n: int = 12, width: int = 178, splits: tuple[int, int] | None = None) -> Path:
-    """A copy of CelebA in torchvision's layout, whose pictures 000001.jpg ... are toy faces on portrait canvases.
+    """A copy of CelebA in torchvision's layout, whose images 000001.jpg ... are toy faces on portrait canvases.
 
-    splits: pictures in the training and the validation split, by default all but four, and two.
+    splits: images in the training and the validation split, by default all but four, and two.
     """
     train, valid = splits or (n - 4, 2)
     folder = root / "celeba" / "img_align_celeba"
     folder.mkdir(parents=True)
-    lines = [str(n), " ".join(CELEBA)]
+    lines = [str(n), " ".join(CELEBA.names)]
     for i in range(n):
-        picture, attributes = toy_face(i, width)
+        image, attributes = toy_face(i, width)
         canvas = Image.new("RGB", (width, round(width * 218 / 178)), (200, 200, 200))
-        canvas.paste(Image.fromarray(picture), (0, (canvas.height - width) // 2))
+        canvas.paste(Image.fromarray(image), (0, (canvas.height - width) // 2))
         canvas.save(folder / f"{i + 1:06d}.jpg", quality=95)
         lines.append(" ".join([f"{i + 1:06d}.jpg", *(str(a) for a in attributes)]))
     (root / "celeba" / "list_attr_celeba.txt").write_text("\n".join(lines) + "\n")
@@ -132,7 +136,7 @@ def toy_attributes() -> np.ndarray:
 
 
 def write_mnist(root: Path, n: int = 20, packed: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """MNIST's files (its IDX format) with random pictures; returns them and their labels."""
+    """MNIST's files (its IDX format) with random images; returns them and their labels."""
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (n, 28, 28), dtype=np.uint8), rng.integers(0, 10, n, dtype=np.uint8)
     raw = root / "MNIST" / "raw"

@@ -1,59 +1,68 @@
-"""Data sets by name: each opens as a Store, decoded once and kept in the cache."""
+"""Data sets by name: each opens as a Dataset, decoded once and kept in the cache.
+
+To add one, write a module with `SOURCE = DataSource(...)` and name it in DATASETS; from outside of the package, call
+`register_dataset`.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ddpm_faces.data.store import Store
-from ddpm_faces.errors import UserError
+from ddpm_faces.data.source import SPLITS, DataSource
+from ddpm_faces.utils.errors import UserError, hint
+from ddpm_faces.utils.files import expand
 
-DATA = ("celeba", "mnist", "toy", "toydigits")
-# What may be done with models that were trained on it.
-LICENCES = {
-    "celeba": "CelebA: non-commercial research only (https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html)",
-    "mnist": "MNIST: CC BY-SA 3.0 (LeCun, Cortes, Burges)",
-    "toy": "procedural drawings, MIT",
-    "toydigits": "procedural drawings, MIT",
+if TYPE_CHECKING:
+    from ddpm_faces.data.dataset import Dataset
+
+__all__ = ["DATASETS", "DataSource", "fetch", "find_source", "open_dataset", "register_dataset"]
+
+# The module that holds SOURCE, imported when it is needed, or the source itself.
+DATASETS: dict[str, str | DataSource] = {
+    "celeba": "ddpm_faces.data.celeba",
+    "mnist": "ddpm_faces.data.mnist",
+    "toy": "ddpm_faces.data.toy.faces",
+    "toydigits": "ddpm_faces.data.toy.digits",
 }
 
 
-def fetch(data: str, root: Path) -> None:
-    """Download the data set into root unless (part of) it is there. Raises UserError, with the ways to get it by hand."""
-    if data == "celeba":
-        from ddpm_faces.data import celeba, download
-
-        if not celeba.present(root):
-            download.fetch_celeba(root)
-    elif data == "mnist":
-        from ddpm_faces.data import mnist
-
-        if not mnist.find_files(root, "train"):
-            mnist.download(root)
+def register_dataset(name: str, source: str | DataSource) -> None:
+    """Make `source`, or the SOURCE of the module of that name, available as `--data NAME` and to `open_dataset`."""
+    DATASETS[name] = source
 
 
-def open_data(data: str, root: str | Path | None = None, split: str = "train", crop: str = "center140", size: int = 0) -> Store:
-    """The Store of "celeba" or "mnist" (these need root), "toy" (faces) or "toydigits" (both drawn on the spot).
+def find_source(name: str) -> DataSource:
+    """The registered data set of this name. Raises UserError, with the closest name, if there is none."""
+    if name not in DATASETS:
+        raise UserError(f"no data set '{name}': choose {', '.join(DATASETS)}{hint(name.lower(), DATASETS)}")
+    found = DATASETS[name]
+    source: DataSource = import_module(found).SOURCE if isinstance(found, str) else found
+    return source
 
-    split: "train", "valid" or "test" (MNIST's "valid" is its test set). crop: CelebA's (see celeba.CROPS). size: side of a
-    picture in pixels, by default 64 for CelebA and 32 for toy faces; a digit's is always 32.
-    Raises UserError where the data cannot be had.
+
+def fetch(name: str, root: str | Path) -> None:
+    """Download a data set into the folder `root` unless (part of) it is there.
+
+    Raises UserError, with the ways to get it by hand.
     """
-    if data not in DATA:
-        raise UserError(f"no data set '{data}': choose {', '.join(DATA)}")
-    if split not in ("train", "valid", "test"):
-        raise UserError(f"no split '{split}': choose train, valid, test")
-    if data == "toy":
-        from ddpm_faces.data.toyfaces import open_toy
+    if download := find_source(name).fetch:
+        download(expand(root))
 
-        return open_toy(split, size or 32)
-    if data == "toydigits":
-        from ddpm_faces.data.toydigits import open_toydigits
 
-        return open_toydigits(split)
-    if data == "mnist":
-        from ddpm_faces.data.mnist import open_mnist
+def open_dataset(
+    name: str, root: str | Path | None = None, split: str = "train", crop: str | None = None, size: int | None = None
+) -> Dataset:
+    """One split of a registered data set.
 
-        return open_mnist(root or "data", split)
-    from ddpm_faces.data.celeba import open_celeba
-
-    return open_celeba(root or "data", split, crop, size or 64)
+    root: the folder that holds it, by default `data`; data sets that are drawn need none. split: "train", "valid" or "test"
+    (MNIST's "valid" is its test set). crop: one of the source's crops, if it has any. size: side of an image in pixels, by
+    default 64 for CelebA and 32 for toy faces; a digit's is always 32. Raises UserError where the data cannot be had.
+    """
+    source = find_source(name)
+    if split not in SPLITS:
+        raise UserError(f"no split '{split}': choose {', '.join(SPLITS)}")
+    if source.crops and crop and crop not in source.crops:
+        raise UserError(f"no crop '{crop}': choose {', '.join(source.crops)}")
+    return source.open(expand(root or "data"), split, crop or next(iter(source.crops), None), size or None)

@@ -1,1 +1,1 @@
-"""The mathematics: schedule, forward process, guidance, samplers. No file here knows what is on the pictures."""
+"""The equations: schedule, forward process, loss, guidance, samplers. They know torch only, and raise ValueError."""

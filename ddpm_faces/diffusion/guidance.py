@@ -1,4 +1,4 @@
-"""Classifier-free guidance (Ho & Salimans 2022), in one convention, and the function type that every sampler takes.
+"""Classifier-free guidance (Ho & Salimans 2022) in one convention, and the function type that every sampler takes.
 
 A sampler sees a model only as `eps(x, t) -> eps`: x and the result (B, C, H, W), t (B,) integer steps.
 """
@@ -14,39 +14,41 @@ from torch import Tensor
 Eps = Callable[[Tensor, Tensor], Tensor]
 
 
-def guided(model, condition: Tensor, scale: float | Tensor = 1.0) -> Eps:
-    """Bind condition (B, K) to model(x, t, c): eps_null + scale * (eps_cond - eps_null). CFG (6), with scale = 1 + w.
+def guided(
+    model: Callable[[Tensor, Tensor, Tensor], Tensor],
+    condition: Tensor,
+    scale: float | Tensor = 1.0,
+    null: Tensor | None = None,
+) -> Eps:
+    """Bind a condition to model(x, t, c): eps(null) + scale * (eps(condition) - eps(null)). CFG (6), with scale = 1 + w.
 
-    scale: one number, or (B,), one for each picture. Scale 0 is the null model, 1 the plain conditional one (each at one
-    network call, where all pictures have it), above 1 exaggerates. Both halves of a guided prediction go through the model in
-    one batch. Where every condition is null the two agree, so one is made.
+    scale: one number, or (B,), one for each image. 0 is the null model and 1 the plain conditional one, each at one network
+    call; above 1 exaggerates. null: the condition that says nothing, of the same shape; zeros by default. With another
+    condition as null this is the guidance of editing: from one condition to another. Both halves of a guided prediction go
+    through the model in one batch.
     """
-    null = torch.zeros_like(condition)
-    if condition.numel() == 0 or not condition.any():
-        return lambda x, t: model(x, t, null)
+    null = torch.zeros_like(condition) if null is None else null
     if isinstance(scale, Tensor) and bool((scale == scale[0]).all()):
         scale = float(scale[0])
-    if isinstance(scale, Tensor):
-        scale = scale.float().to(condition.device).view(-1, 1, 1, 1)
-    elif scale in (0, 1):
-        shown = condition if scale else null
-        return lambda x, t: model(x, t, shown)
+    if torch.equal(condition, null) or (not isinstance(scale, Tensor) and scale in (0, 1)):
+        only = null if not isinstance(scale, Tensor) and scale == 0 else condition
+        return lambda x, t: model(x, t, only)
+    factor = scale.to(condition.device, condition.dtype).view(-1, 1, 1, 1) if isinstance(scale, Tensor) else scale
     both = torch.cat((null, condition))
 
     def eps(x: Tensor, t: Tensor) -> Tensor:
         eps_null, eps_cond = model(torch.cat((x, x)), torch.cat((t, t)), both).chunk(2)
-        return eps_null + scale * (eps_cond - eps_null)
+        return eps_null + factor * (eps_cond - eps_null)  # CFG (6)
 
     return eps
 
 
-def scale_by_what_is_said(condition: Tensor, alone: float, whole: float) -> Tensor:
-    """A scale for each condition (B, K): `alone` where one entry is named, `whole` where all K are. (B,) float64, on the CPU.
+def scale_by_count(condition: Tensor, alone: float, whole: float) -> Tensor:
+    """A scale for each condition (B, K): `alone` where one entry is said, `whole` where all K are. (B,) float64, on the CPU.
 
-    In between it goes along the logarithm of how many are named, an entry of 0.5 counting half, by twentieths: so that a
-    title can say it, and that it stays the same along a strip. eps_cond - eps_null grows with what is said: the scale that
-    makes one attribute visible makes forty together hard and irregular, and what suits forty leaves one faint (figures in
-    benchmarks/README.md).
+    In between the scale follows the logarithm of the number of entries said, an entry of 0.5 counting half, in twentieths: so
+    a title can name the scale, and a strip keeps it. eps_cond - eps_null grows with what is said: the scale that makes one
+    attribute visible makes forty together hard and irregular, and the scale that suits forty leaves one faint.
     """
     said = condition.detach().cpu().double().abs().sum(dim=1).clamp(min=1)  # (B,)
     share = said.log() / math.log(max(condition.shape[1], 2))

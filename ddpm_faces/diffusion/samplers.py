@@ -1,7 +1,7 @@
 """Samplers: plain generators that turn noise into images by repeated use of `eps(x, t)`.
 
-Each yields a State a step, so that progress bars and animations need no second copy of it; the last state's x is the
-sample. Gradients flow through: whoever needs none says so (`torch.no_grad`).
+Each yields a State a step, so that progress bars and animations need no sampler of their own; the last State's x is the
+sample. Gradients flow through. `register_sampler` gives a sampler of your own a name; `generate` takes the function, too.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ class State(NamedTuple):
     x0: Tensor
 
 
-Sampler = Callable[[Eps, Tensor, Schedule, int, Callable[[], Tensor], bool], Iterator[State]]
+NoiseSource = Callable[[], Tensor]  # standard normal noise of x's shape, new at each call
+Sampler = Callable[[Eps, Tensor, Schedule, int, NoiseSource, bool], Iterator[State]]
 
 
 def predict(eps: Eps, x: Tensor, t: Tensor, schedule: Schedule, clip: bool) -> tuple[Tensor, Tensor]:
-    """The network's clean image and noise, (x0, eps); with `clip`, x0 held to [-1, 1] and eps made to agree with it.
+    """The model's clean image and noise, (x0, eps); with `clip`, x0 held to [-1, 1] and eps made to agree with it.
 
-    At the noisiest steps a small error of eps is a huge one of x0 (divided by sqrt(alpha_bar), 5e-5 at the end of the
-    cosine schedule), and guidance pushes x0 out of range too. Not for inversion, which must undo every step.
+    At the noisiest steps a small error of eps is a huge one of x0 (divided by sqrt(alpha_bar), 5e-5 at the end of the cosine
+    schedule), and guidance pushes x0 out of range, too. Inversion must undo every step, and latents have no range: no clip.
     """
     e = eps(x, t)
     x0 = x0_from_eps(x, e, t, schedule)  # DDPM (15)
@@ -51,13 +52,8 @@ def jumps(schedule: Schedule, steps: int, like: Tensor, spacing: str = "even") -
         yield step, torch.full((like.shape[0],), step, device=like.device), alpha_bar[i], alpha_bar[i + 1]
 
 
-def ddpm(
-    eps: Eps, x: Tensor, schedule: Schedule, steps: int, noise: Callable[[], Tensor], clip: bool = False
-) -> Iterator[State]:
-    """Ancestral sampling, DDPM algorithm 2: sample the posterior given the predicted x0. Fewer steps than T skip evenly.
-
-    noise() gives a standard normal tensor of x's shape for each step but the last.
-    """
+def ddpm(eps: Eps, x: Tensor, schedule: Schedule, steps: int, noise: NoiseSource, clip: bool = False) -> Iterator[State]:
+    """Ancestral sampling, DDPM algorithm 2: sample the posterior given the predicted x0. Fewer steps than T skip evenly."""
     for step, t, ab_t, ab_s in jumps(schedule, steps, x):
         x0, _ = predict(eps, x, t, schedule, clip)
         mean, variance = posterior(x, x0, ab_t, ab_s)  # DDPM (7)
@@ -66,9 +62,9 @@ def ddpm(
 
 
 def ddim(
-    eps: Eps, x: Tensor, schedule: Schedule, steps: int, noise: Callable[[], Tensor], clip: bool = False, eta: float = 0.0
+    eps: Eps, x: Tensor, schedule: Schedule, steps: int, noise: NoiseSource, clip: bool = False, eta: float = 0.0
 ) -> Iterator[State]:
-    """Song et al. 2021, (12): deterministic at eta 0 (noise is not asked for), DDPM's variance at eta 1."""
+    """Song et al. 2021, (12): deterministic at eta 0 (the noise source is not asked), DDPM's variance at eta 1."""
     for step, t, ab_t, ab_s in jumps(schedule, steps, x):
         x0, e = predict(eps, x, t, schedule, clip)
         sigma = eta * ((1 - ab_s) / (1 - ab_t) * (1 - ab_t / ab_s)) ** 0.5  # DDIM (16)
@@ -78,15 +74,12 @@ def ddim(
         yield State(step, x, x0)
 
 
-def dpm(
-    eps: Eps, x: Tensor, schedule: Schedule, steps: int, noise: Callable[[], Tensor], clip: bool = False
-) -> Iterator[State]:
-    """DPM-Solver++(2M), Lu et al. 2022b, algorithm 2; deterministic and of second order: twice the steps leave a
-    quarter of the error, where DDIM's leave half.
+def dpm(eps: Eps, x: Tensor, schedule: Schedule, steps: int, noise: NoiseSource, clip: bool = False) -> Iterator[State]:
+    """DPM-Solver++(2M), Lu et al. 2022b, algorithm 2: deterministic, of second order (twice the steps, a quarter of the error).
 
-    A step of DDIM assumes that x0 stays what it is until the step lands. This one goes along the line through the present
-    and the last x0, in log(signal / noise), to the middle of the step; the first step has no last x0, and the last step lands
-    on x0 itself. The steps are spaced as in Karras et al. 2022.
+    DDIM keeps x0 as it is until the step lands. This solver follows the line through the present and the last x0, in
+    lambda = log(alpha / sigma), to the middle of the step. The first step has no last x0, and the last step lands on x0
+    itself. The steps are spaced as in Karras et al. 2022.
     """
     last_x0, last_width = x, math.inf
     for step, t, ab_t, ab_s in jumps(schedule, steps, x, "karras"):
@@ -100,16 +93,36 @@ def dpm(
 
 
 def _log_snr(alpha_bar: float) -> float:
-    """lambda = log(sqrt(alpha_bar) / sqrt(1 - alpha_bar)), half the logarithm of the signal-to-noise ratio."""
+    """lambda = log(alpha / sigma), half the logarithm of the signal-to-noise ratio."""
     return math.inf if alpha_bar == 1 else 0.5 * math.log(alpha_bar / (1 - alpha_bar))
 
 
-SAMPLERS: dict[str, Sampler] = {"dpm": dpm, "ddim": ddim, "ddpm": ddpm}
+class NamedSampler(NamedTuple):
+    """A sampler, its name, and the number of steps that it takes unless told otherwise."""
+
+    name: str
+    function: Sampler
+    steps: int
 
 
-def default_steps(sampler: str, schedule: Schedule) -> int:
-    """How many steps a sampler takes unless told otherwise: 15, 50 or 1000, and no more than the schedule has.
+SAMPLERS: dict[str, NamedSampler] = {}
 
-    How dpm's 15 were chosen is told in benchmarks/README.md.
-    """
-    return min({"dpm": 15, "ddim": 50, "ddpm": 1000}[sampler], schedule.steps)
+
+def register_sampler(name: str, function: Sampler, steps: int) -> None:
+    """Make a sampler known by name, with its default number of steps; a name that is taken is replaced."""
+    SAMPLERS[name] = NamedSampler(name, function, steps)
+
+
+def find_sampler(sampler: str | Sampler) -> NamedSampler:
+    """A registered sampler by name, or any function on the contract (by default 15 steps). Raises ValueError."""
+    if callable(sampler):
+        known = (entry for entry in SAMPLERS.values() if entry.function is sampler)
+        return next(known, NamedSampler(getattr(sampler, "__name__", "own"), sampler, 15))
+    if sampler not in SAMPLERS:
+        raise ValueError(f"no sampler '{sampler}': choose {', '.join(SAMPLERS)}")
+    return SAMPLERS[sampler]
+
+
+register_sampler("dpm", dpm, 15)  # experiments/README.md tells how the 15 were chosen
+register_sampler("ddim", ddim, 50)
+register_sampler("ddpm", ddpm, 1000)

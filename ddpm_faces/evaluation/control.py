@@ -1,106 +1,118 @@
-"""How often the judge sees what was asked for, beside how often it sees what is there in real pictures."""
+"""Conditional accuracy: how often the classifier sees what was asked for, beside how often it sees what real images show."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from matplotlib.figure import Figure
+from PIL import Image
 
-from ddpm_faces.evaluation import plots
-from ddpm_faces.evaluation.suite import EASY, Part, Suite
-from ddpm_faces.judge import balanced_accuracy, scores
+from ddpm_faces.evaluation.accuracy import scores
+from ddpm_faces.evaluation.part import Numbers, Part
+from ddpm_faces.evaluation.report import cell, heading, listed, percent, render, table
+from ddpm_faces.evaluation.samples import Request
+from ddpm_faces.evaluation.suite import Suite
 
-
-class Obedience(NamedTuple):
-    """By attribute or digit, each of length K: accuracy, balanced accuracy, and how many pictures asked for yes and for no."""
-
-    accuracy: list[float]
-    balanced: list[float]
-    yes: list[int]
-    no: list[int]
-
-
-def obedience(logits: Tensor, asked: Tensor, exclusive: bool, thresholds: Tensor | float = 0.0) -> Obedience:
-    """logits (N, K) of the judge; asked (N, K), +1 and -1 where something was asked, 0 where not (one-hot for digits).
-
-    thresholds: of the balanced accuracy, see `JudgeConfig.thresholds`; the accuracy is taken at 0, as on real pictures. A
-    digit's accuracy is how often it is recognised where it was asked. NaN for what was never asked, and in "balanced" for
-    what was asked one way only.
-    """
-    yes, no = asked > 0, asked <= 0 if exclusive else asked < 0
-    counts = yes.sum(dim=0), no.sum(dim=0)
-    if exclusive:
-        said = torch.nn.functional.one_hot(logits.argmax(dim=1), logits.shape[1]).bool()
-        accuracy = (said & yes).sum(dim=0).double() / counts[0]
-    else:
-        said = logits > thresholds
-        accuracy = (((logits > 0) == yes) & (yes | no)).sum(dim=0).double() / (counts[0] + counts[1])
-    balanced = balanced_accuracy(said, yes, no)
-    return Obedience(accuracy.tolist(), balanced.tolist(), counts[0].tolist(), counts[1].tolist())
+NEEDS_CONDITIONS = True
+Table = dict[str, dict[str, float]]
+REAL, WHOLE, ALONE = "classifier on real", "with a whole vector", "alone"  # balanced accuracies, as keys of the table
+BARS = {REAL: ("on real images", "0.75"), WHOLE: ("asked with a whole vector", "C0"), ALONE: ("asked alone", "C1")}
+THRESHOLD = """Balanced accuracy, as the classifier sees it; 0.5 is chance. A yes begins where yes and no are equally likely
+among images of which half have the attribute: at the log odds of its frequency in training. Accuracies are taken at 0."""
 
 
-def single_attributes(names: tuple[str, ...], attributes: Sequence[str], each: int) -> tuple[Tensor, list[int]]:
-    """Conditions (2 * each * len(attributes), K) in which one attribute alone is named, +1 and -1 in turn, and seeds.
-
-    The same seeds for every attribute, and for yes and no: what differs is what was asked.
-    """
-    rows, seeds = [], []
-    for name in attributes:
-        for i in range(each):
-            for value in (1.0, -1.0):
-                row = torch.zeros(len(names))
-                row[names.index(name)] = value
-                rows.append(row)
-                seeds.append(i)
-    return torch.stack(rows) if rows else torch.zeros(0, len(names)), seeds
+def requests(suite: Suite) -> list[Request]:
+    """Whole vectors of the test split, and every attribute alone; classes are never asked for but alone."""
+    single = [] if suite.labels.one_hot else [alone(suite)]
+    return [suite.samples(), *single]
 
 
-def judged(suite: Suite, pictures: np.ndarray, asked: Tensor) -> Obedience:
-    """The judge's verdict on pictures (N, H, W, C) uint8 that were drawn with the conditions asked (N, K)."""
-    logits = suite.judge.extract(pictures, progress="the judge").logits
-    return obedience(logits, asked, suite.kind == "digits", suite.judge.config.thresholds)
+def alone(suite: Suite) -> Request:
+    """Every attribute alone, with and without."""
+    return suite.alone(suite.labels.names, suite.settings.each, "attributes asked alone")
 
 
-def control(suite: Suite) -> Part:
-    """How often the judge sees what was asked: whole vectors of the test split, and single attributes alone."""
-    asked = suite.conditions(suite.n)
-    exclusive = suite.kind == "digits"
-    real = suite.judge.extract(suite.test.images, progress="the judge on real pictures").logits
-    own = scores(real, torch.from_numpy(np.array(suite.test.conditions)), exclusive, suite.judge.config.thresholds)
-    whole = judged(suite, suite.samples(), asked)
-    table = {
+def measure(suite: Suite) -> Part:
+    """A row for each attribute or class, and means."""
+    labels, whole = suite.labels, suite.samples()
+    real = suite.classifier.extract(suite.test.images, "the classifier on real images").logits
+    truth = torch.from_numpy(np.array(suite.test.conditions))
+    on_real = scores(real, truth, labels.one_hot, suite.classifier.config.thresholds)
+    found = suite.accuracy(suite.cache.sample(whole), whole.conditions)
+    rows: Table = {
         name: {
-            "judge on real": own["balanced"][k],
-            "accuracy on real": own["accuracy"][k],
-            "with a whole vector": whole.balanced[k],
-            "accuracy with a whole vector": whole.accuracy[k],
-            "asked yes": whole.yes[k],
-            "asked no": whole.no[k],
+            REAL: on_real["balanced"][k],
+            "accuracy on real": on_real["accuracy"][k],
+            WHOLE: found.balanced[k],
+            "accuracy with a whole vector": found.accuracy[k],
+            "asked yes": found.yes[k],
+            "asked no": found.no[k],
         }
-        for k, name in enumerate(suite.names)
+        for k, name in enumerate(labels.names)
     }
-    if not exclusive:
-        vectors, seeds = single_attributes(suite.names, suite.names, suite.each)
-        alone = suite.cache.draw(vectors, [suite.seed + s for s in seeds], "attributes asked alone")
-        found = judged(suite, alone, vectors)
-        for k, row in enumerate(table.values()):
-            row |= {"alone": found.balanced[k], "accuracy alone": found.accuracy[k], "asked alone": 2 * suite.each}
-    numbers: dict[str, Any] = {"table": table, "means": means(table, suite.names)}
-    if exclusive:
-        numbers["recognised"] = sum(a * n for a, n in zip(whole.accuracy, whole.yes, strict=True) if n) / len(asked)
-        said = real.argmax(dim=1).numpy()
-        numbers["recognised of real ones"] = float((said == suite.test.conditions.argmax(axis=1)).mean())
+    if labels.one_hot:
+        right = sum(share * count for share, count in zip(found.accuracy, found.yes, strict=True) if count)
+        right_on_real = float((real.argmax(dim=1) == truth.argmax(dim=1)).double().mean())
+        numbers: Numbers = {"recognised": right / len(whole.seeds), "recognised of real ones": right_on_real}
     else:
-        easy = [name for name in EASY if name in table]
-        numbers["means of the easiest to see"] = means(table, easy)
-        numbers["the easiest to see"] = easy
-    return Part(numbers, {"control.png": plots.bars(table, "balanced accuracy (for digits: of each against the rest)")})
+        add_single(suite, rows)
+        numbers = {"means of the easiest to see": means(rows, suite.easily_seen), "the easiest to see": suite.easily_seen}
+    return Part({"table": rows, "means": means(rows, labels.names), **numbers}, {"control.png": plot(rows)})
 
 
-def means(table: dict[str, dict[str, float]], names: Sequence[str]) -> dict[str, float]:
+def add_single(suite: Suite, rows: Table) -> None:
+    """Add to each row what the classifier sees where the attribute alone was asked for."""
+    single = alone(suite)
+    found = suite.accuracy(suite.cache.sample(single), single.conditions)
+    for k, row in enumerate(rows.values()):
+        row |= {ALONE: found.balanced[k], "accuracy alone": found.accuracy[k], "asked alone": 2 * suite.settings.each}
+
+
+def means(rows: Table, names: Sequence[str]) -> dict[str, float]:
     """The mean of each balanced accuracy over these names, leaving out those that could not be measured."""
-    keys = [key for key in ("judge on real", "with a whole vector", "alone") if key in next(iter(table.values()))]
-    return {key: float(np.nanmean([table[name][key] for name in names])) for key in keys}
+    keys = [key for key in BARS if key in next(iter(rows.values()))]
+    return {key: float(np.nanmean([rows[name][key] for name in names])) for key in keys}
+
+
+def plot(rows: Table) -> Image.Image:
+    """Balanced accuracy by name: of the classifier itself, and of what it sees in images that were asked for it."""
+    bars = {key: how for key, how in BARS.items() if key in next(iter(rows.values()))}
+    figure = Figure(figsize=(7, 1.5 + 0.32 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    y, height = np.arange(len(rows)), 0.8 / len(bars)
+    for i, (key, (label, colour)) in enumerate(bars.items()):
+        values = [row[key] for row in rows.values()]
+        axes.barh(y + (i - (len(bars) - 1) / 2) * height, values, height, color=colour, label=label)
+    axes.axvline(0.5, color="0.3", linewidth=1, linestyle=":")
+    axes.set_yticks(y, list(rows))
+    axes.set(xlim=(0.4, 1), ylim=(len(rows) - 0.4, -0.6), xlabel="balanced accuracy (of classes: each against the rest)")
+    figure.legend(loc="outside upper center", ncols=len(bars), frameon=False)
+    return render(figure)
+
+
+def verdict(numbers: Numbers) -> str:
+    """How often what was asked for is seen."""
+    if "recognised" in numbers:
+        shares = percent(numbers["recognised"]), percent(numbers["recognised of real ones"])
+        return f"The classifier recognises {shares[0]} of the classes asked for, and {shares[1]} of those of real images."
+    easy = {key: cell(value) for key, value in numbers["means of the easiest to see"].items()}
+    return (
+        f"The conditional accuracy of the attributes that are easiest to see is {easy[WHOLE]} where all are asked for and "
+        f"{easy[ALONE]} where one alone is, beside {easy[REAL]} on real images and 0.5 by chance."
+    )
+
+
+def report(numbers: Numbers, about: Numbers) -> list[str]:
+    """Means, then a row for each name."""
+    lines = [*heading("Control", numbers), THRESHOLD, "", f"Conditional accuracy of all: {listed(numbers['means'])}."]
+    if "recognised" in numbers:
+        lines += [f"Classes: {listed({key: numbers[key] for key in ('recognised', 'recognised of real ones')})}."]
+    else:
+        error = (0.25 / next(iter(numbers["table"].values()))["asked alone"]) ** 0.5
+        lines += [
+            f"Of the easiest to see: {listed(numbers['means of the easiest to see'])}.",
+            f"Asked alone, one figure is known to {error:.2f} at worst (standard error); --each makes it more exact.",
+        ]
+    return [*lines, "", *table(numbers["table"]), "", "![](control.png)"]

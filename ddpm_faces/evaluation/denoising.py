@@ -1,4 +1,4 @@
-"""How well the noise is predicted, on training pictures and on others: where the two part, a model begins to overfit."""
+"""How well the noise is predicted, on training images and on others: where the two part, a model begins to overfit."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
-from ddpm_faces.data.store import Store, spread
-from ddpm_faces.devices import autocast
+from ddpm_faces.data.dataset import Dataset, spread
+from ddpm_faces.diffusion.loss import Model
 from ddpm_faces.diffusion.process import add_noise
 from ddpm_faces.diffusion.schedule import Schedule
 from ddpm_faces.evaluation.suite import Suite
+from ddpm_faces.utils.devices import autocast
 
-PART = 50  # pictures at a time
-DENOISED = 500  # training pictures, and as many held-out ones, whose noise is predicted
+AT_ONCE = 50  # images
+DENOISED = 500  # training images, and as many held-out ones, whose noise is predicted
 
 
 def levels(steps: int, count: int = 10) -> tuple[int, ...]:
@@ -27,8 +28,8 @@ def levels(steps: int, count: int = 10) -> tuple[int, ...]:
 
 @torch.no_grad()
 def denoising_errors(
-    network: nn.Module,
-    store: Store,
+    network: Model,
+    dataset: Dataset,
     rows: np.ndarray,
     schedule: Schedule,
     at: Sequence[int],
@@ -37,7 +38,7 @@ def denoising_errors(
     show: Callable[[Tensor], Tensor] = lambda c: c,
     progress: str = "",
 ) -> Tensor:
-    """Mean squared error of the predicted noise, (len(rows), len(at)), for each of these pictures at each step of `at`.
+    """Mean squared error of the predicted noise, (len(rows), len(at)), for each of these images at each step of `at`.
 
     The noise depends on the step and the place in `rows` alone. show: what the network is shown of the conditions (B, K).
     device: where the network is. progress: names a bar.
@@ -45,8 +46,8 @@ def denoising_errors(
     device, errors = torch.device(device), []
     for step in tqdm(at, progress, unit="step", leave=False, disable=not progress):
         rng, found = torch.Generator().manual_seed(step), []
-        for part in np.array_split(rows, max(1, len(rows) // PART)):
-            images, c = store.batch(part)
+        for part in np.array_split(rows, max(1, len(rows) // AT_ONCE)):
+            images, c = dataset.batch(part)
             eps = torch.randn(images.shape, generator=rng).to(device)
             x0 = images.to(device).float() / 127.5 - 1
             t = torch.full((len(part),), step, device=device)
@@ -58,7 +59,7 @@ def denoising_errors(
 
 
 class Harder(NamedTuple):
-    """By what share held-out pictures are harder than training ones, each step counting alike, and its standard error."""
+    """By what share held-out images are harder than training ones, each step counting alike, and its standard error."""
 
     harder: float
     standard_error: float
@@ -72,20 +73,20 @@ def harder(trained_on: Tensor, held_out: Tensor) -> Harder:
 
 
 def denoising(suite: Suite) -> dict[str, float]:
-    """The error of the predicted noise on training pictures and on as many of the test split."""
-    model, count = suite.cache.model, min(DENOISED, len(suite.train), len(suite.test))
-    at, known = levels(model.schedule.steps), len(suite.names)  # an unconditional model is shown none
+    """The error of the predicted noise on training images and on as many of the test split."""
+    model, count = suite.model, min(DENOISED, len(suite.train), len(suite.test))
+    at = levels(model.schedule.steps)
 
-    def errors(store: Store, what: str) -> Tensor:
+    def errors(dataset: Dataset, what: str) -> Tensor:
         return denoising_errors(
-            model.network, store, spread(len(store), count), model.schedule, at, model.device, suite.cache.precision,
-            show=lambda c: c[:, :known], progress=f"predicting the noise of {what}",
+            model.network, dataset, spread(len(dataset), count), model.schedule, at, model.device, suite.cache.precision,
+            progress=f"predicting the noise of {what}",
         )  # fmt: skip
 
-    trained_on, held_out = errors(suite.train, "training pictures"), errors(suite.test, "held-out ones")
+    trained_on, held_out = errors(suite.train, "training images"), errors(suite.test, "held-out ones")
     return {
-        "pictures": count,
-        "error on training pictures": float(trained_on.mean()),
+        "images": count,
+        "error on training images": float(trained_on.mean()),
         "error on held-out ones": float(held_out.mean()),
         **harder(trained_on, held_out)._asdict(),
     }

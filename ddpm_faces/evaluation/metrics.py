@@ -1,6 +1,6 @@
-"""Distances between two sets of pictures by their features: FID, KID, IS, precision and recall, all torch-fidelity's own.
+"""Distances between two sets of images by their features: FID, KID, IS, precision and recall, all torch-fidelity's own.
 
-Features are (N, F) tensors on the CPU, logits (N, K). Each function says how many pictures it needs and refuses fewer.
+Features are (N, F) tensors on the CPU, logits (N, K). Each function says how many images it needs and refuses fewer.
 """
 
 from __future__ import annotations
@@ -8,18 +8,18 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from ddpm_faces.data.store import spread
-from ddpm_faces.errors import UserError
-from ddpm_faces.judge import Extracted
+from ddpm_faces.data.dataset import spread
+from ddpm_faces.evaluation import LEAST
+from ddpm_faces.models.classifier_checkpoint import Extracted
+from ddpm_faces.utils.errors import UserError
 
-LEAST = 64  # pictures, for any figure at all
 SUBSETS, NEIGHBOURS, SPLITS = 100, 3, 10
 
 
 def require(count: int, least: int, what: str) -> None:
-    """UserError if there are fewer pictures than the statistic needs."""
+    """UserError if there are fewer images than the statistic needs."""
     if count < least:
-        raise UserError(f"{what} needs at least {least} pictures, here are {count}")
+        raise UserError(f"{what} needs at least {least} images, here are {count}")
 
 
 def statistics(features: Tensor) -> dict[str, np.ndarray]:
@@ -27,13 +27,14 @@ def statistics(features: Tensor) -> dict[str, np.ndarray]:
     from torch_fidelity.metric_fid import fid_features_to_statistics
 
     require(len(features), LEAST, "the Frechet distance")
-    return fid_features_to_statistics(features.double())
+    found: dict[str, np.ndarray] = fid_features_to_statistics(features.double())
+    return found
 
 
 def frechet(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> float:
     """The squared Frechet distance of two Gaussians, Heusel et al. 2017 (6): FID where the features are Inception's.
 
-    Biased upwards by about the number of features over that of pictures: compare at equal counts only.
+    Biased upwards by about the number of features over that of images: compare at equal counts only.
     """
     from torch_fidelity.metric_fid import fid_statistics_to_metric
 
@@ -43,7 +44,7 @@ def frechet(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> float:
 def kernel_distance(generated: Tensor, real: Tensor, seed: int = 0) -> tuple[float, float]:
     """KID, Binkowski et al. 2018: mean and standard deviation over 100 subsets. Unbiased, so that counts may differ.
 
-    Subsets of 1000 pictures, or of half of the smaller set if that is less: larger ones would be too alike to vary.
+    Subsets of 1000 images, or of half of the smaller set if that is less: larger ones would be too alike to vary.
     """
     from torch_fidelity.metric_kid import kid_features_to_metric
 
@@ -56,9 +57,9 @@ def kernel_distance(generated: Tensor, real: Tensor, seed: int = 0) -> tuple[flo
 
 
 def inception_score(logits: Tensor) -> tuple[float, float]:
-    """IS, Salimans et al. 2016: mean and standard deviation over ten parts, or fewer so that each has 100 pictures.
+    """IS, Salimans et al. 2016: mean and standard deviation over ten parts, or fewer so that each has 100 images.
 
-    logits: of classes that exclude each other. A part with fewer pictures of each class cannot reach the number of classes.
+    logits: of classes that exclude each other. A part with fewer images of each class cannot reach the number of classes.
     """
     from torch_fidelity.metric_isc import isc_features_to_metric
 
@@ -68,7 +69,7 @@ def inception_score(logits: Tensor) -> tuple[float, float]:
 
 
 def precision_recall(generated: Tensor, real: Tensor) -> tuple[float, float]:
-    """Kynkaanniemi et al. 2019, with three neighbours: the shares of generated pictures that lie among the real ones, and of
+    """Kynkaanniemi et al. 2019, with three neighbours: the shares of generated images that lie among the real ones, and of
     real ones that lie among the generated. Of the larger set as many as there are of the smaller, spread over it."""
     from torch_fidelity.metric_prc import prc_features_to_metric
 
@@ -81,14 +82,14 @@ def precision_recall(generated: Tensor, real: Tensor) -> tuple[float, float]:
     return float(found["precision"]), float(found["recall"])
 
 
-def compare(generated: Extracted, real: Extracted, exclusive: bool) -> dict[str, float]:
-    """All of these figures of generated pictures against real ones, by name; IS only where the classes exclude each other."""
+def compare(generated: Extracted, real: Extracted, one_hot: bool) -> dict[str, float]:
+    """All of these figures of generated images against real ones, by name; IS only if the logits are one_hot classes."""
     kid, kid_spread = kernel_distance(generated.features, real.features)
     precision, recall = precision_recall(generated.features, real.features)
     found = {
         "FID": frechet(statistics(generated.features), statistics(real.features)),
         "KID": kid, "KID spread": kid_spread, "precision": precision, "recall": recall,
     }  # fmt: skip
-    if exclusive:
+    if one_hot:
         found["IS"], found["IS spread"] = inception_score(generated.logits)
     return found

@@ -1,1 +1,1 @@
-"""The U-Net (unet), and the noise predictor made of it and a condition (conditioning)."""
+"""What is called as eps(x, t, c), the classifiers, and what loads both from files."""

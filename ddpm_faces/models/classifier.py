@@ -1,11 +1,13 @@
-"""The judge: a small residual network that tells a face's attributes, or a digit's class, and gives its features by stage.
+"""The attribute classifier's network: a small residual network for a face's attributes, or for classes such as digits.
 
-He et al. 2016 (residual blocks) with group norms and SiLU, as in the U-Net, so that it behaves the same in batches of any size.
-Its last stage, averaged over the picture, is the package's own feature space for Frechet distances: comparable with itself
-only.
+Residual blocks (He et al. 2016) with group norms and SiLU, as in the U-Net, so that an image's logits do not depend on its
+batch. The last stage, averaged over the image, is the package's own feature space for Frechet distances: comparable with
+itself only.
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,7 +18,7 @@ from ddpm_faces.models.unet import GroupNorm
 class Residual(nn.Module):
     """norm, SiLU, conv, twice; the input is added, by a strided 1x1 convolution where the shape changes."""
 
-    def __init__(self, channels_in: int, channels_out: int, stride: int):
+    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
         super().__init__()
         self.norm1 = GroupNorm(channels_in)
         self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride=stride, padding=1)
@@ -27,19 +29,20 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv1(F.silu(self.norm1(x)))
-        return self.shortcut(x) + self.conv2(F.silu(self.norm2(h)))
+        result: Tensor = self.shortcut(x) + self.conv2(F.silu(self.norm2(h)))
+        return result
 
 
-class Classifier(nn.Module):
-    """Pictures (B, C, H, W) in [-1, 1] -> logits (B, classes): one yes or no for each attribute, or a softmax over digits.
+class ClassifierNetwork(nn.Module):
+    """Images (B, C, H, W) in [-1, 1] -> logits (B, K): a yes or no for each attribute, or a softmax over classes.
 
-    channels: of the stages, multiples of 8; each halves the resolution, and the last stage's mean over the picture is what the
-    logits are a linear map of. dropout: of that mean, in training. Raises ValueError on impossible widths.
+    channels: of the stages, multiples of 8; each stage halves the resolution, and the logits are a linear map of the last
+    stage's mean over the image. dropout: of that mean, in training. Raises ValueError on impossible widths.
     """
 
-    CHANNELS = (24, 48, 96, 144)
+    CHANNELS: ClassVar[tuple[int, ...]] = (24, 48, 96, 144)
 
-    def __init__(self, image_channels: int, classes: int, channels: tuple[int, ...] = CHANNELS, dropout: float = 0.2):
+    def __init__(self, image_channels: int, classes: int, channels: tuple[int, ...] = CHANNELS, dropout: float = 0.2) -> None:
         super().__init__()
         if not channels or any(width < 8 or width % 8 for width in channels):
             raise ValueError(f"channels must be multiples of 8, not {channels}")
@@ -62,4 +65,5 @@ class Classifier(nn.Module):
         return [*maps, F.silu(self.norm(h)).mean(dim=(2, 3))]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.logits(self.dropout(self.features(x)[-1]))
+        logits: Tensor = self.logits(self.dropout(self.features(x)[-1]))
+        return logits

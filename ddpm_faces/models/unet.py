@@ -2,7 +2,7 @@
 
 Ho et al. 2020 ("DDPM", appendix B), with the scale-and-shift time embedding of Nichol & Dhariwal 2021. It maps
 (B, C_in, H, W) and integer steps (B,) to (B, C_out, H, W), and knows nothing of attributes: conditions arrive as
-further input channels and as `extra`, added to the time embedding (see conditioning.py).
+further input channels and as `extra`, added to the time embedding (see denoiser.py).
 """
 
 from __future__ import annotations
@@ -14,33 +14,28 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-# Preset name -> the U-Net's keyword arguments. `attention` lists the levels (0 has the full resolution) that have it. The
-# first level is thin: it costs four times its weight, but without it single pixels are learned badly. toy32's is wider: in
-# flat colours every speck is seen.
-PRESETS: dict[str, dict] = {
-    "toy32": {"channels": (32, 32, 64), "attention": (2,), "blocks": 1},
-    "mnist32": {"channels": (16, 48, 96), "attention": (2,), "blocks": 1},
-    "celeba64": {"channels": (16, 32, 64, 96), "attention": (3,), "blocks": 1},
-}
 SINUSOIDS = 64  # sines and cosines that tell the step
 
 
-def time_embedding(t: Tensor, width: int) -> Tensor:
+def time_embedding(t: Tensor, width: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """Sinusoids of the step: t (B,) -> (B, width), Vaswani et al. 2017, section 3.5, with frequencies 1 to 1/10000."""
-    frequencies = torch.exp(-math.log(10000) * torch.arange(width // 2, device=t.device) / (width // 2))
-    angles = t.float()[:, None] * frequencies  # (B, width / 2)
+    frequencies = torch.exp(-math.log(10000) * torch.arange(width // 2, device=t.device, dtype=dtype) / (width // 2))
+    angles = t.to(dtype)[:, None] * frequencies  # (B, width / 2)
     return torch.cat((angles.cos(), angles.sin()), dim=1)
 
 
 def better_in_float32(x: Tensor) -> bool:
-    """Whether bfloat16 is slow for x: on a CPU the backward passes of norm and attention take two to four times as long."""
+    """Whether bfloat16 is slow for x: on a CPU, norm and attention take two to four times as long to differentiate in it."""
     return x.device.type == "cpu" and x.dtype == torch.bfloat16 and torch.is_grad_enabled()
 
 
 class GroupNorm(nn.GroupNorm):
-    """Groups of 8 channels (Wu & He 2018): widths are multiples of 8; the statistics keep some relation between channels."""
+    """Groups of 8 channels (Wu & He 2018), so widths are multiples of 8.
 
-    def __init__(self, channels: int):
+    A batch norm's statistics would mix the images of a batch, and with them noise levels; a group norm's are each image's own.
+    """
+
+    def __init__(self, channels: int) -> None:
         super().__init__(channels // 8, channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -58,7 +53,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 class ResBlock(nn.Module):
     """norm, SiLU, conv, twice; the time embedding scales and shifts the middle; the input is added at the end."""
 
-    def __init__(self, channels_in: int, channels_out: int, time_width: int):
+    def __init__(self, channels_in: int, channels_out: int, time_width: int) -> None:
         super().__init__()
         self.norm1 = GroupNorm(channels_in)
         self.conv1 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
@@ -72,13 +67,17 @@ class ResBlock(nn.Module):
         scale, shift = self.time(F.silu(temb))[:, :, None, None].chunk(2, dim=1)  # (B, C_out, 1, 1) each
         h = self.norm2(h) * (1 + scale) + shift
         h = self.conv2(F.silu(h))  # (B, C_out, H, W)
-        return self.shortcut(x) + h
+        result: Tensor = self.shortcut(x) + h
+        return result
 
 
 class Attention(nn.Module):
-    """Self-attention over the pixels of a feature map, added to its input."""
+    """Self-attention over the pixels of a feature map, added to its input.
 
-    def __init__(self, channels: int, heads: int = 4):
+    Its cost grows with the fourth power of the side, so it stands where the sides are small.
+    """
+
+    def __init__(self, channels: int, heads: int = 4) -> None:
         super().__init__()
         self.heads = heads
         self.norm = GroupNorm(channels)
@@ -91,28 +90,33 @@ class Attention(nn.Module):
             self.qkv(self.norm(x)), "b (three head c) h w -> three b head (h w) c", three=3, head=self.heads
         )  # (B, heads, H*W, C/heads) each
         h = attend(q, k, v)  # (B, heads, H*W, C/heads)
-        return x + self.out(rearrange(h, "b head (h w) c -> b (head c) h w", h=height))
+        result: Tensor = x + self.out(rearrange(h, "b head (h w) c -> b (head c) h w", h=height))
+        return result
 
 
 class Block(nn.Module):
     """A ResBlock, followed by attention on the levels that have it."""
 
-    def __init__(self, channels_in: int, channels_out: int, time_width: int, attention: bool):
+    def __init__(self, channels_in: int, channels_out: int, time_width: int, attention: bool) -> None:
         super().__init__()
         self.res = ResBlock(channels_in, channels_out, time_width)
         self.attention = Attention(channels_out) if attention else nn.Identity()
 
     def forward(self, x: Tensor, temb: Tensor) -> Tensor:
-        return self.attention(self.res(x, temb))
+        result: Tensor = self.attention(self.res(x, temb))
+        return result
 
 
 class UNet(nn.Module):
-    """The network that ConditionalUNet wraps; what its output means is decided there.
+    """The network that `Denoiser` wraps; the meaning of its output is decided there.
 
-    channels: width of each level, multiples of 8; each level after the first has half the resolution.
-    attention: the levels with self-attention. blocks: ResNet blocks a level on the way down (one more on the way up).
-    time_width: of the time embedding.
-    The image's sides must be divisible by 2 ** (len(channels) - 1). Raises ValueError on impossible settings.
+    channels: width of each level, multiples of 8; each level after the first has half the resolution. attention: the levels
+    with self-attention, 0 being the full resolution. blocks: ResNet blocks a level on the way down (one more on the way up).
+    time_width: of the time embedding. The image's sides must be multiples of 2 ** (len(channels) - 1).
+    Raises ValueError on impossible settings.
+
+    `encode`, `middle` and `decode` are the way down, the bottom and the way up, so that a control branch (Zhang et al. 2023)
+    can copy the first two and add to what the third receives.
     """
 
     def __init__(
@@ -123,7 +127,7 @@ class UNet(nn.Module):
         attention: tuple[int, ...] = (3,),
         blocks: int = 1,
         time_width: int = 128,
-    ):
+    ) -> None:
         super().__init__()
         if not channels or any(width < 8 or width % 8 for width in channels):
             raise ValueError(f"channels must be multiples of 8, not {channels}")
@@ -162,17 +166,22 @@ class UNet(nn.Module):
 
         self.norm = GroupNorm(width)
         self.exit = nn.Conv2d(width, out_channels, 3, padding=1)
-        with torch.no_grad():  # what it says at first is noise, which would have to be unlearned before anything is learned
+        with torch.no_grad():  # the first outputs are noise, which would have to be unlearned before anything is learned
             self.exit.weight.mul_(0.05)
             self.exit.bias.zero_()  # type: ignore[union-attr]
 
-    def forward(self, x: Tensor, t: Tensor, extra: Tensor | None = None) -> Tensor:
-        """x (B, C_in, H, W), t (B,); extra (B, time_width), if given, joins the time embedding -> (B, C_out, H, W)."""
+    def embed_time(self, t: Tensor, extra: Tensor | None = None) -> Tensor:
+        """The time embedding (B, time_width) of steps t (B,), with `extra` (B, time_width) added."""
+        temb: Tensor = self.time(time_embedding(t, SINUSOIDS, self.enter.weight.dtype))
+        return temb if extra is None else temb + extra
+
+    def encode(self, x: Tensor, temb: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The way down: x (B, C_in, H, W) -> (h at the lowest resolution, the skips from the first to the last).
+
+        Raises ValueError on sides that cannot be halved often enough.
+        """
         if x.shape[2] % self.divisor or x.shape[3] % self.divisor:
             raise ValueError(f"image sides {tuple(x.shape[2:])} must be multiples of {self.divisor}")
-        temb = self.time(time_embedding(t, SINUSOIDS))  # (B, time_width)
-        if extra is not None:
-            temb = temb + extra
         h = self.enter(x)  # (B, channels[0], H, W)
         skips = [h]
         for level, stage in enumerate(self.down):
@@ -182,10 +191,26 @@ class UNet(nn.Module):
             for block in stage:  # type: ignore[attr-defined]
                 h = block(h, temb)
                 skips.append(h)
-        h = self.middle2(self.middle1(h, temb), temb)
+        return h, skips
+
+    def middle(self, h: Tensor, temb: Tensor) -> Tensor:
+        """The bottom: h (B, channels[-1], h, w) -> the same shape."""
+        result: Tensor = self.middle2(self.middle1(h, temb), temb)
+        return result
+
+    def decode(self, h: Tensor, skips: list[Tensor], temb: Tensor) -> Tensor:
+        """The way up: h from `middle`, the skips from `encode` -> (B, C_out, H, W)."""
+        remaining = list(skips)
         for i, stage in enumerate(self.up):
             for block in stage:  # type: ignore[attr-defined]
-                h = block(torch.cat((h, skips.pop()), dim=1), temb)
+                h = block(torch.cat((h, remaining.pop()), dim=1), temb)
             if i < len(self.upsample):
                 h = self.upsample[i](F.interpolate(h, scale_factor=2.0, mode="nearest"))  # twice the sides
-        return self.exit(F.silu(self.norm(h)))  # (B, C_out, H, W)
+        result: Tensor = self.exit(F.silu(self.norm(h)))  # (B, C_out, H, W)
+        return result
+
+    def forward(self, x: Tensor, t: Tensor, extra: Tensor | None = None) -> Tensor:
+        """x (B, C_in, H, W), t (B,); extra (B, time_width), if given, joins the time embedding -> (B, C_out, H, W)."""
+        temb = self.embed_time(t, extra)  # (B, time_width)
+        h, skips = self.encode(x, temb)
+        return self.decode(self.middle(h, temb), skips, temb)

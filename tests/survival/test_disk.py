@@ -13,10 +13,12 @@ import pytest
 import torch
 from conftest import TRAIN, one_line, train_process
 
-from ddpm_faces import checkpoint, files, runs
-from ddpm_faces.data import open_data
-from ddpm_faces.errors import UserError
+from ddpm_faces.data import open_dataset
+from ddpm_faces.models import checkpoint
 from ddpm_faces.train import main
+from ddpm_faces.training import run_folder
+from ddpm_faces.utils import files
+from ddpm_faces.utils.errors import UserError
 
 
 def mount(folder: Path, options: str) -> None:
@@ -49,12 +51,12 @@ def test_a_full_disk_keeps_the_state_before_and_training_goes_on_when_there_is_s
     process = train_process(*flags(celeba), "--out", str(run))
     error = process.communicate()[1]
     assert process.returncode == 2 and "No space left" in one_line(error)
-    assert runs.latest_state(run)[2]["step"] == 7 and checkpoint.load(run)
+    assert run_folder.latest_state(run)[2].step == 7 and checkpoint.load(run)
     assert not list(run.rglob("*.part"))
     subprocess.run(["mount", "-o", "remount,size=200m", str(run.parent)], check=True)
     assert main(["--resume", str(run)]) == 0
-    for name, tensor in runs.latest_state(tmp_path / "whole")[0].items():
-        assert torch.equal(runs.latest_state(run)[0][name], tensor), name
+    for name, tensor in run_folder.latest_state(tmp_path / "whole")[0].items():
+        assert torch.equal(run_folder.latest_state(run)[0][name], tensor), name
 
 
 @pytest.mark.parametrize("pages", [0, 1, 3])
@@ -66,14 +68,14 @@ def test_a_disk_that_is_full_from_the_start(celeba, disk, pages):
     assert process.returncode == 2 and "No space left" in one_line(error)
 
 
-def test_no_space_for_the_store(celeba, disk, monkeypatch):
+def test_no_space_for_the_dataset(celeba, disk, monkeypatch):
     cache = disk("size=40k")
     monkeypatch.setenv("DDPM_FACES_CACHE", str(cache))
     with pytest.raises(UserError, match=r"No space left.*DDPM_FACES_CACHE"):
-        open_data("celeba", celeba)
+        open_dataset("celeba", celeba)
     assert not [path for path in cache.iterdir() if path.is_dir()], "nothing half-made"
     subprocess.run(["mount", "-o", "remount,size=4m", str(cache)], check=True)
-    assert len(open_data("celeba", celeba)) == 8
+    assert len(open_dataset("celeba", celeba)) == 8
 
 
 def test_a_read_only_place(celeba, disk, monkeypatch, capsys):
@@ -111,7 +113,7 @@ def test_a_save_that_breaks_off_leaves_the_state_before(celeba, tmp_path, capsys
     with largest_file(2**20):
         assert main(["--resume", str(tmp_path / "run")]) == 2
     assert "File too large" in one_line(capsys.readouterr().err)
-    assert runs.latest_state(tmp_path / "run")[2]["step"] == 7
+    assert run_folder.latest_state(tmp_path / "run")[2].step == 7
     assert main(["--resume", str(tmp_path / "run")]) == 0
 
 
@@ -121,7 +123,7 @@ def test_data_that_has_gone_and_comes_back(celeba, tmp_path, capsys):
     assert main(["--resume", str(tmp_path / "run")]) == 2
     assert "no CelebA in" in one_line(capsys.readouterr().err)
     assert main(["--resume", str(tmp_path / "run"), "--data-root", str(tmp_path / "elsewhere")]) == 0
-    assert runs.latest_state(tmp_path / "run")[2]["step"] == 14
+    assert run_folder.latest_state(tmp_path / "run")[2].step == 14
 
 
 def test_the_clock_may_jump(celeba, tmp_path, monkeypatch):
@@ -134,5 +136,5 @@ def test_the_clock_may_jump(celeba, tmp_path, monkeypatch):
 
     monkeypatch.setattr(time, "time", jumping)
     assert main([*flags(celeba), "--out", str(tmp_path / "run"), "--max-minutes", "30"]) == 0
-    assert [path.stem for path in runs.states(tmp_path / "run")] == ["step-00000014", "step-00000007"]
-    assert all(row["images_per_second"] > 0 for row in runs.read_losses(tmp_path / "run"))
+    assert [path.stem for path in run_folder.states(tmp_path / "run")] == ["step-00000014", "step-00000007"]
+    assert all(row["images_per_second"] > 0 for row in run_folder.read_losses(tmp_path / "run"))

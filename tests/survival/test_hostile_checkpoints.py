@@ -13,9 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ddpm_faces import checkpoint
-from ddpm_faces.errors import UserError
+from ddpm_faces.models import checkpoint
+from ddpm_faces.models.architectures import LARGEST
 from ddpm_faces.sample import main
+from ddpm_faces.utils.errors import UserError
 
 
 def split(content: bytes) -> tuple[dict, bytes]:
@@ -147,7 +148,7 @@ def test_mutated_checkpoints(face_file, tmp_path, amount, little_memory):
         else:
             loaded += 1
             assert all(t.dtype == torch.float32 and bool(t.isfinite().all()) for t in model.network.state_dict().values())
-            assert np.isfinite(model.guidance) and all(1 <= n <= checkpoint.LARGEST for n in model.image_shape)
+            assert np.isfinite(model.guidance) and all(1 <= n <= LARGEST for n in model.image_shape)
         assert sorted(p.name for p in tmp_path.iterdir()) == ["mutated.safetensors"], "written where it should not"
     assert refused > 0.6 * (loaded + refused) and loaded > 0
 

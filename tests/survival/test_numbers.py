@@ -10,17 +10,17 @@ import pytest
 import torch
 from conftest import TRAIN, one_line
 
-import ddpm_faces.training
-from ddpm_faces import checkpoint, runs
-from ddpm_faces.data import open_data
-from ddpm_faces.data.store import batch_indices
+from ddpm_faces.data import open_dataset
+from ddpm_faces.data.dataset import batch_indices
+from ddpm_faces.models import checkpoint
 from ddpm_faces.train import main
+from ddpm_faces.training import loop, run_folder
 
 
 @pytest.fixture
 def poison(monkeypatch):
     """poison(step, ...): the losses of these steps become infinite, as a bad batch or an overflow would have it."""
-    real, at = ddpm_faces.training.loss, set()
+    real, at = loop.loss, set()
     steps = {"now": 0}
 
     def loss(*arguments):
@@ -32,12 +32,12 @@ def poison(monkeypatch):
         at.update(chosen)
         steps["now"] = start
 
-    monkeypatch.setattr(ddpm_faces.training, "loss", loss)
+    monkeypatch.setattr(loop, "loss", loss)
     return choose
 
 
-def flags(celeba: Path, out: Path, *more: str) -> list[str]:
-    return [*TRAIN, "--data-root", str(celeba), "--epochs", "12", "--out", str(out), *more]
+def flags(celeba: Path, out: Path, *more: str, epochs: int = 12) -> list[str]:
+    return [*TRAIN, "--data-root", str(celeba), "--epochs", str(epochs), "--out", str(out), *more]
 
 
 def test_a_bad_step_is_written_down_and_skipped_when_asked(celeba, tmp_path, capsys, poison):
@@ -45,22 +45,22 @@ def test_a_bad_step_is_written_down_and_skipped_when_asked(celeba, tmp_path, cap
     poison(11)
     assert main(flags(celeba, run)) == 2
     error = one_line(capsys.readouterr().err)
-    assert "not a number at step 11" in error and "--skip-bad-steps" in error
+    assert "not a number at step 11" in error and "skip_bad_steps" in error
     written = json.loads((run / "bad-step-11.json").read_text())
-    store = open_data("celeba", celeba)
-    expected = batch_indices(len(store), 4, 10, seed=0)
+    dataset = open_dataset("celeba", celeba)
+    expected = batch_indices(len(dataset), 4, 10, seed=0)
     assert [p["index"] for p in written["pictures"]] == expected.tolist()
-    assert [p["name"] for p in written["pictures"]] == [store.name(i) for i in expected]
+    assert [p["name"] for p in written["pictures"]] == [dataset.name(i) for i in expected]
     assert all(name.endswith(".jpg") for name in (p["name"] for p in written["pictures"]))
-    tensors, _, progress = runs.latest_state(run)
-    assert progress["step"] == 7 and all(bool(t.isfinite().all()) for t in tensors.values())
+    tensors, _, progress = run_folder.latest_state(run)
+    assert progress.step == 7 and all(bool(t.isfinite().all()) for t in tensors.values())
 
     poison(11, start=7)
     assert main(["--resume", str(run), "--skip-bad-steps", "2"]) == 0
     assert "step 11 left out" in capsys.readouterr().err
-    tensors, _, progress = runs.latest_state(run)
-    assert progress["step"] == 24 and progress["skipped"] == 1 and all(bool(t.isfinite().all()) for t in tensors.values())
-    assert all(np.isfinite(row["loss"]) for row in runs.read_losses(run)) and checkpoint.load(run)
+    tensors, _, progress = run_folder.latest_state(run)
+    assert progress.step == 24 and progress.skipped == 1 and all(bool(t.isfinite().all()) for t in tensors.values())
+    assert all(np.isfinite(row["loss"]) for row in run_folder.read_losses(run)) and checkpoint.load(run)
 
 
 class Exploding(torch.autograd.Function):
@@ -76,14 +76,14 @@ class Exploding(torch.autograd.Function):
 
 
 def test_a_gradient_that_is_no_number_is_told_at_its_own_step(celeba, tmp_path, capsys, monkeypatch):
-    real, count = ddpm_faces.training.loss, []
+    real, count = loop.loss, []
 
     def loss(*arguments):
         count.append(1)
         value = real(*arguments)
         return Exploding.apply(value) if len(count) == 4 else value
 
-    monkeypatch.setattr(ddpm_faces.training, "loss", loss)
+    monkeypatch.setattr(loop, "loss", loss)
     assert main(flags(celeba, tmp_path / "run")) == 2
     error = one_line(capsys.readouterr().err)
     assert "at step 4 " in error and "no state was saved before it: start again" in error
@@ -107,8 +107,8 @@ def test_skipping_resumes_bit_for_bit(celeba, tmp_path, poison):
     assert main(flags(celeba, tmp_path / "parts", "--skip-bad-steps", "5", "--max-steps", "10")) == 0
     poison(12, start=10)
     assert main(["--resume", str(tmp_path / "parts")]) == 0
-    whole, parts = (runs.latest_state(tmp_path / name) for name in ("whole", "parts"))
-    assert whole[2]["skipped"] == parts[2]["skipped"] == 2 and whole[2]["adam_step"] == 22
+    whole, parts = (run_folder.latest_state(tmp_path / name) for name in ("whole", "parts"))
+    assert whole[2].skipped == parts[2].skipped == 2 and whole[2].adam_step == 22
     for name, tensor in whole[0].items():
         assert torch.equal(parts[0][name], tensor), name
 
@@ -118,17 +118,17 @@ def test_weights_that_are_no_numbers_are_not_saved(celeba, tmp_path, capsys, mon
     run = tmp_path / "run"
     assert main(flags(celeba, run, "--max-steps", "6")) == 0
     capsys.readouterr()
-    real = ddpm_faces.training.TrainState.finite
+    real = loop.TrainState.finite
 
     def break_first(state) -> bool:
         with torch.no_grad():
             next(iter(state.network.parameters()))[0] = float("nan")
         return real(state)
 
-    monkeypatch.setattr(ddpm_faces.training.TrainState, "finite", break_first)
+    monkeypatch.setattr(loop.TrainState, "finite", break_first)
     assert main(["--resume", str(run), "--max-steps", "7"]) == 2
     assert "weights are no longer numbers at step 7" in one_line(capsys.readouterr().err)
-    assert runs.latest_state(run)[2]["step"] == 6
+    assert run_folder.latest_state(run)[2].step == 6
 
 
 def test_half_precision_stays_beside_full(celeba, tmp_path):
@@ -136,9 +136,9 @@ def test_half_precision_stays_beside_full(celeba, tmp_path):
     ends = {}
     for precision in ("bf16", "no"):
         out = tmp_path / precision
-        assert main([*flags(celeba, out), "--epochs", "30", "--precision", precision]) == 0
-        losses = [row["loss"] for row in runs.read_losses(out)]
-        ends[precision] = np.mean(losses[-6:]), runs.latest_state(out)[0]
+        assert main(flags(celeba, out, "--precision", precision, epochs=30)) == 0
+        losses = [row["loss"] for row in run_folder.read_losses(out)]
+        ends[precision] = np.mean(losses[-6:]), run_folder.latest_state(out)[0]
     assert abs(ends["bf16"][0] / ends["no"][0] - 1) < 0.03
     torch.manual_seed(0)
     start = dict(checkpoint.load(tmp_path / "no").config.network().named_parameters())

@@ -1,4 +1,4 @@
-"""The same seed and machine, in two processes: the same weights, the same pictures, and a record of what made them."""
+"""The same seed and machine, in two processes: the same weights, the same images, and a record of what made them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 import torch
 from conftest import TRAIN, train_process
 
-from ddpm_faces import runs
-from ddpm_faces.data import open_data
+from ddpm_faces.data import open_dataset
+from ddpm_faces.training import run_folder
 
 
-def test_the_same_seed_gives_the_same_weights_and_pictures(celeba, tmp_path):
-    pictures, tensors = [], []
+def test_the_same_seed_gives_the_same_weights_and_images(celeba, tmp_path):
+    images, tensors = [], []
     for name in ("a", "b"):
         run = tmp_path / name / "run"
         process = train_process(*TRAIN, "--data-root", str(celeba), "--epochs", "4", "--seed", "5", "--out", str(run))
         error = process.communicate()[1]
         assert process.returncode == 0, error
-        tensors.append(runs.latest_state(run)[0])
+        tensors.append(run_folder.latest_state(run)[0])
         command = [
             sys.executable,
             "-m",
@@ -36,13 +36,13 @@ def test_the_same_seed_gives_the_same_weights_and_pictures(celeba, tmp_path):
             "cpu",
         ]
         subprocess.run([*command, "--out", str(run / "x.png")], check=True, capture_output=True)
-        pictures.append((run / "x.png").read_bytes())
-    assert pictures[0] == pictures[1]
+        images.append((run / "x.png").read_bytes())
+    assert images[0] == images[1]
     for name, tensor in tensors[0].items():
         assert torch.equal(tensors[1][name], tensor), name
     described = json.loads((tmp_path / "a/run/config.json").read_text())
-    store = open_data("celeba", celeba)
-    assert described["data"] == {"fingerprint": store.fingerprint, "pictures": 8}
+    dataset = open_dataset("celeba", celeba)
+    assert described["data"] == {"fingerprint": dataset.fingerprint, "pictures": 8}
     assert described["versions"]["torch"] == torch.__version__.split("+")[0]
     assert described["settings"]["seed"] == 5 and "--seed" in described["command"] and described["commit"]
     assert Path(described["settings"]["data_root"]).is_absolute()

@@ -1,4 +1,4 @@
-"""Two processes want the same run's folder, or the same store: one works, the other waits or is told who does."""
+"""Two processes want the same run's folder, or the same dataset: one works, the other waits or is told who does."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 from conftest import TRAIN, one_line, train_process
 
-from ddpm_faces import runs
-from ddpm_faces.data import open_data
-from ddpm_faces.data.store import cache_root
+from ddpm_faces.data import open_dataset
+from ddpm_faces.data.dataset import cache_root
 from ddpm_faces.train import main
+from ddpm_faces.training import run_folder
 
 
 def wait_for(path: Path, process: subprocess.Popen) -> None:
@@ -33,26 +33,26 @@ def test_a_run_has_one_trainer_and_a_dead_ones_place_is_free(celeba, tmp_path, c
     finally:
         owner.kill()
         owner.communicate()
-    assert main(["--resume", str(run), "--max-steps", str(runs.latest_state(run)[2]["step"] + 2)]) == 0
+    assert main(["--resume", str(run), "--max-steps", str(run_folder.latest_state(run)[2].step + 2)]) == 0
 
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from ddpm_faces.locks import held
-with held(Path(sys.argv[1]), "making the store", wait=True):
+from ddpm_faces.utils.locks import held
+with held(Path(sys.argv[1]), "making the dataset", wait=True):
     print("held", flush=True)
     time.sleep(600)
 """
 OPEN = """
 import sys
-from ddpm_faces.data import open_data
-print(len(open_data("celeba", sys.argv[1])))
+from ddpm_faces.data import open_dataset
+print(len(open_dataset("celeba", sys.argv[1])))
 """
 
 
-def test_a_store_is_waited_for_and_taken_over_when_its_maker_dies(celeba):
-    folder = Path(open_data("celeba", celeba).images.filename).parent
+def test_a_dataset_is_waited_for_and_taken_over_when_its_maker_dies(celeba):
+    folder = Path(open_dataset("celeba", celeba).images.filename).parent
     (folder / "store.json").unlink()  # as if it had yet to be made
     (cache_root() / f"{folder.name}.partial-dead").mkdir()  # and its maker had left this
     maker = subprocess.Popen(
@@ -67,10 +67,10 @@ def test_a_store_is_waited_for_and_taken_over_when_its_maker_dies(celeba):
     maker.kill()
     maker.wait()
     assert other.communicate(timeout=60)[0] == "8\n"
-    assert len(open_data("celeba", celeba)) == 8 and not list(cache_root().glob("*.partial-*"))
+    assert len(open_dataset("celeba", celeba)) == 8 and not list(cache_root().glob("*.partial-*"))
 
 
-def test_many_open_the_same_new_store_at_once(celeba, amount, tmp_path, monkeypatch):
+def test_many_open_the_same_new_dataset_at_once(celeba, amount, tmp_path, monkeypatch):
     monkeypatch.setenv("DDPM_FACES_CACHE", str(tmp_path / "cache"))
     processes = [
         subprocess.Popen([sys.executable, "-c", OPEN, str(celeba)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

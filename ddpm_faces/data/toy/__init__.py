@@ -1,0 +1,1 @@
+"""Data sets that are drawn on the spot: faces with exact attributes, and digits."""

@@ -1,0 +1,1 @@
+"""Private helpers that know nothing of diffusion: settings, files, devices, images, errors."""

@@ -1,0 +1,1 @@
+"""Measurements that train models: each is a command, resumable, whose figures are in experiments/README.md."""
