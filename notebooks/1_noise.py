@@ -145,7 +145,7 @@ for t, beta in enumerate(schedule.beta[:601].tolist()):
 # measures the width of its steps in $\lambda$:
 
 # %%
-from ddpm_faces.diffusion import samplers
+from ddpm_faces.diffusion import samplers, sampling
 
 show(samplers._log_snr)
 
@@ -252,7 +252,7 @@ grid(
 # $[-1, 1]$ and then compute the noise that agrees with it.
 
 # %%
-show(samplers.predict, first="e = eps", last="return")
+show(sampling.predict, first="e = eps", last="return")
 
 # %%
 many = ddpm_faces.generate(model, "", n=FACES, seed=100, steps=10).to(model.device)

@@ -18,7 +18,7 @@ import torch
 
 import ddpm_faces
 from ddpm_faces.conditions import DIGITS
-from ddpm_faces.diffusion import samplers
+from ddpm_faces.diffusion import samplers, sampling
 from ddpm_faces.diffusion.guidance import guided
 from ddpm_faces.diffusion.samplers import ddim, ddpm, dpm
 from ddpm_faces.generation.generate import generate, start_noise
@@ -65,7 +65,7 @@ def rms(difference):
 # \eta = 0 \text{: DDIM, no new noise}, \qquad \eta = 1 \text{: DDPM}.$$
 
 # %%
-show(samplers.predict, first="e = eps", last="return")
+show(sampling.predict, first="e = eps", last="return")
 show(samplers.ddim, first="for step", last="yield")
 
 # %% [markdown]
@@ -274,7 +274,7 @@ grid(torch.cat(rows), columns=9, zoom=2, left=["asked: 3", "asked: nothing"], ti
 # predicts. Here is the way of one digit under two samplers.
 
 # %%
-show(samplers.State)
+show(sampling.State)
 
 # %%
 watch, moments = slice(6, 7), 8  # which image, and how many moments of its way

@@ -309,7 +309,7 @@ grid(torch.cat(rows), columns=FACES, left=left, zoom=1)
 # 5, part 3, its first step must be DDIM's. So must the last, which lands where there is no noise.
 
 # %%
-from ddpm_faces.diffusion.samplers import State, jumps, predict
+from ddpm_faces.diffusion.sampling import State, jumps, predict
 
 
 def heun(eps, x, schedule, steps, noise, clip=False, always=False):

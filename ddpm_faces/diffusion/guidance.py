@@ -23,8 +23,8 @@ def guided(
     """Bind a condition to model(x, t, c): eps(null) + scale * (eps(condition) - eps(null)). CFG (6), with scale = 1 + w.
 
     scale: one number, or (B,), one for each image. 0 is the null model and 1 the plain conditional one, each at one network
-    call; above 1 exaggerates. null: the condition that says nothing, of the same shape; zeros by default. With another
-    condition as null this is the guidance of editing: from one condition to another. Both halves of a guided prediction go
+    call; values above 1 go beyond it. null: the condition that says nothing, of the same shape; zeros by default. With another
+    condition as null, guidance steers an edit: away from null, towards the condition. Both halves of a guided prediction go
     through the model in one batch.
     """
     null = torch.zeros_like(condition) if null is None else null
@@ -46,9 +46,10 @@ def guided(
 def scale_by_count(condition: Tensor, alone: float, whole: float) -> Tensor:
     """A scale for each condition (B, K): `alone` where one entry is said, `whole` where all K are. (B,) float64, on the CPU.
 
-    In between the scale follows the logarithm of the number of entries said, an entry of 0.5 counting half, in twentieths: so
-    a title can name the scale, and a strip keeps it. eps_cond - eps_null grows with what is said: the scale that makes one
-    attribute visible makes forty together hard and irregular, and the scale that suits forty leaves one faint.
+    In between the scale is interpolated in the logarithm of the number of entries, an entry of 0.5 counting half, and the
+    fraction is rounded to a twentieth, so that titles stay short and a strip has one scale. eps_cond - eps_null grows with the
+    number of entries: the scale that makes one attribute visible gives harsh, distorted images when all forty are given, and
+    the scale that suits forty leaves one faint.
     """
     said = condition.detach().cpu().double().abs().sum(dim=1).clamp(min=1)  # (B,)
     share = said.log() / math.log(max(condition.shape[1], 2))

@@ -29,9 +29,9 @@ def sample_noise(
     """The random numbers of a step on images of `shape` (B, C, H, W) with K = `conditions`, on the generator's device.
 
     p_null: probability that a whole condition is dropped (Ho & Salimans 2022, algorithm 1). p_each: probability that an image
-    has single entries dropped. Such an image keeps each entry with a probability of its own, K^-u with u uniform in [0, 1]: one
-    or two of 40 entries as often as twenty to all. A uniform probability would keep a single entry, which is what people ask
-    for, in one image of K only.
+    has single entries dropped. Such an image keeps each entry with a probability of its own, K^-u with u uniform in [0, 1]:
+    keeping one or two of 40 entries is about as likely as keeping twenty to all. A uniform probability would keep a single
+    entry, which is what people ask for, in one image of K only.
     """
     batch, device = shape[0], rng.device
     t = torch.randint(0, schedule.steps, (batch,), generator=rng, device=device)
@@ -57,10 +57,10 @@ def loss_weights(
 ) -> Tensor:
     """The factors (B,) of the squared errors at steps t (B,), on t's device.
 
-    "uniform": 1, as in DDPM (14). Noise is easy to see at the noisiest steps, so they hardly count, although they decide the
-    composition and all that a condition says. "snr+1": 1 / alpha_bar, which makes the loss the plain error of v (Salimans & Ho
-    2022, section 4). "unit": 1 / residual_std^2, so that the network's target has variance 1 at every step and all steps
-    count alike (the rule lambda = 1 / c_out^2 of Karras et al. 2022, section 5).
+    "uniform": 1, as in DDPM (14). At the noisiest steps the noise is easy to predict, so they contribute little, although they
+    decide the composition and whether the image shows what the condition says. "snr+1": 1 / alpha_bar, which makes the loss
+    the unweighted error of v (Salimans & Ho 2022, section 4). "unit": 1 / residual_std^2, so that the network's target has
+    variance 1 at every step and all steps count alike (the rule lambda = 1 / c_out^2 of Karras et al. 2022, section 5).
 
     residual_std: the standard deviation (B, 1, 1, 1) of the noise around the network's linear estimate at an AlphaSigma, as
     `Denoiser.residual_std` gives it. Raises ValueError on "unit" without it, and on an unknown weighting.

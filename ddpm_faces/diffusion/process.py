@@ -46,7 +46,7 @@ def add_noise(x0: Tensor, eps: Tensor, t: Tensor, schedule: Schedule) -> Tensor:
 
 
 def x0_from_eps(xt: Tensor, eps: Tensor, t: Tensor, schedule: Schedule) -> Tensor:
-    """The clean image that the noise eps implies: DDPM (4) solved for x0, its (15).
+    """The clean image that the noise eps implies: DDPM (15), which is (4) solved for x0.
 
     An error of eps becomes an error of x0 that is sigma / alpha times as large: 20,000 times at the last cosine step.
     """
@@ -69,7 +69,7 @@ class Posterior(NamedTuple):
 
 def posterior(xt: Tensor, x0: Tensor, alpha_bar_t: float, alpha_bar_s: float) -> Posterior:
     """q(x_s | x_t, x_0) for an earlier step s < t, given the alpha_bar of both; s = t - 1 is DDPM (6), (7)."""
-    alpha = alpha_bar_t / alpha_bar_s  # DDPM's alpha_t when s = t - 1, and its product over skipped steps otherwise
-    from_x0 = alpha_bar_s**0.5 * (1 - alpha) / (1 - alpha_bar_t)
-    from_xt = alpha**0.5 * (1 - alpha_bar_s) / (1 - alpha_bar_t)
-    return Posterior(from_x0 * x0 + from_xt * xt, (1 - alpha) * (1 - alpha_bar_s) / (1 - alpha_bar_t))
+    alpha_ts = alpha_bar_t / alpha_bar_s  # the product of DDPM's alpha over the steps s + 1 to t
+    from_x0 = alpha_bar_s**0.5 * (1 - alpha_ts) / (1 - alpha_bar_t)
+    from_xt = alpha_ts**0.5 * (1 - alpha_bar_s) / (1 - alpha_bar_t)
+    return Posterior(from_x0 * x0 + from_xt * xt, (1 - alpha_ts) * (1 - alpha_bar_s) / (1 - alpha_bar_t))

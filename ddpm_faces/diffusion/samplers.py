@@ -1,55 +1,20 @@
-"""Samplers: plain generators that turn noise into images by repeated use of `eps(x, t)`.
+"""Samplers: DDPM, DDIM and DPM-Solver++, which turn noise into images by repeated use of `eps(x, t)`.
 
-Each yields a State a step, so that progress bars and animations need no sampler of their own; the last State's x is the
-sample. Gradients flow through. `register_sampler` gives a sampler of your own a name; `generate` takes the function, too.
+sampling.py says what they share. `register_sampler` gives a sampler of your own a name; `generate` takes the function, too.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from ddpm_faces.diffusion.guidance import Eps
-from ddpm_faces.diffusion.process import eps_from_x0, posterior, x0_from_eps
+from ddpm_faces.diffusion.process import posterior
+from ddpm_faces.diffusion.sampling import NoiseSource, Sampler, State, jumps, predict
 from ddpm_faces.diffusion.schedule import Schedule
-
-
-class State(NamedTuple):
-    """After a step: the step t that was taken, x (B, C, H, W) now, and the clean image x0 that was predicted on the way."""
-
-    t: int
-    x: Tensor
-    x0: Tensor
-
-
-NoiseSource = Callable[[], Tensor]  # standard normal noise of x's shape, new at each call
-Sampler = Callable[[Eps, Tensor, Schedule, int, NoiseSource, bool], Iterator[State]]
-
-
-def predict(eps: Eps, x: Tensor, t: Tensor, schedule: Schedule, clip: bool) -> tuple[Tensor, Tensor]:
-    """The model's clean image and noise, (x0, eps); with `clip`, x0 held to [-1, 1] and eps made to agree with it.
-
-    At the noisiest steps a small error of eps is a huge one of x0 (divided by sqrt(alpha_bar), 5e-5 at the end of the cosine
-    schedule), and guidance pushes x0 out of range, too. Inversion must undo every step, and latents have no range: no clip.
-    """
-    e = eps(x, t)
-    x0 = x0_from_eps(x, e, t, schedule)  # DDPM (15)
-    if clip:
-        x0 = x0.clamp(-1, 1)
-        e = eps_from_x0(x, x0, t, schedule)
-    return x0, e
-
-
-def jumps(schedule: Schedule, steps: int, like: Tensor, spacing: str = "even") -> Iterator[tuple[int, Tensor, float, float]]:
-    """From the noisiest step down: (step, t as (B,), alpha_bar there, alpha_bar where the step lands); the last lands at 1."""
-    ts = schedule.timesteps(steps, spacing)
-    alpha_bar = [*schedule.alpha_bar[ts].tolist(), 1.0]
-    for i, step in enumerate(ts):
-        yield step, torch.full((like.shape[0],), step, device=like.device), alpha_bar[i], alpha_bar[i + 1]
 
 
 def ddpm(eps: Eps, x: Tensor, schedule: Schedule, steps: int, noise: NoiseSource, clip: bool = False) -> Iterator[State]:
@@ -114,7 +79,7 @@ def register_sampler(name: str, function: Sampler, steps: int) -> None:
 
 
 def find_sampler(sampler: str | Sampler) -> NamedSampler:
-    """A registered sampler by name, or any function on the contract (by default 15 steps). Raises ValueError."""
+    """A registered sampler by name, or any function with the Sampler signature (by default 15 steps). Raises ValueError."""
     if callable(sampler):
         known = (entry for entry in SAMPLERS.values() if entry.function is sampler)
         return next(known, NamedSampler(getattr(sampler, "__name__", "own"), sampler, 15))

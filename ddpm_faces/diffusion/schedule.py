@@ -52,8 +52,8 @@ class Schedule:
         """n different steps from the noisiest, T - 1, downwards. Raises ValueError unless 1 <= n <= T.
 
         spacing: "even" over the schedule, or "karras" (Karras et al. 2022, (5)): even in the 7th root of sigma / alpha, from 80
-        down to that of step 0. Karras spacing makes a step as long as the image changes slowly; of 20 even steps the first
-        alone goes from 20,000 to 13, where much of a face is decided.
+        down to that of step 0. Karras spacing takes long steps where the image changes slowly and short ones where it
+        changes fast; of 20 even steps the first alone goes from 20,000 to 13, where much of a face is decided.
         """
         if not 1 <= n <= self.steps:
             raise ValueError(f"steps {n} is impossible: this model's schedule has 1 to {self.steps}")

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ddpm_faces.diffusion.samplers import NamedSampler, Sampler, find_sampler
+from ddpm_faces.diffusion.samplers import NamedSampler, find_sampler
+from ddpm_faces.diffusion.sampling import Sampler
 from ddpm_faces.generation.conditions import Condition, to_conditions
 from ddpm_faces.models.model import DiffusionModel
 from ddpm_faces.utils.devices import autocast, find_precision, full_precision

@@ -26,9 +26,7 @@ class SamplingSettings(Settings):
         None, description="0 ignores the condition, 1 is plain, more exaggerates (default: the model's)"
     )
     sampler: str = Field("dpm", description="dpm, ddim, ddpm, or a name that an --import registers")
-    steps: int | None = Field(
-        None, description="network evaluations an image (default: dpm 15, ddim 50, ddpm the whole schedule)"
-    )
+    steps: int | None = Field(None, description="steps of the sampler (default: dpm 15, ddim 50, ddpm the whole schedule)")
     seed: int = Field(0, ge=0, lt=2**62, description="image (in a strip, row) i starts from the noise of seed + i")
     batch_size: int = Field(64, ge=1, le=65536, description="images at a time; changes speed and memory, not the images")
     device: str = Field("auto", description="cpu, cuda, cuda:1, mps")

@@ -15,7 +15,7 @@ from ddpm_faces.diffusion.schedule import Schedule
 from ddpm_faces.models.denoiser import Denoiser
 from ddpm_faces.utils.errors import UserError, hint
 
-LARGEST, MOST = 1024, 16  # of a width or side, and of levels or blocks: so that no file asks for the moon
+LARGEST, MOST = 1024, 16  # of a width or side, and of levels or blocks: so that no file can demand a huge network
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,8 @@ def _check_unet(d: Description) -> None:
 
 ARCHITECTURES["unet"] = Architecture(_build_unet, _check_unet)
 
-# The first level is thin: it costs four times its weight, but without it single pixels are learned badly. toy32's is wider: in
-# flat colours every speck is seen.
+# The first level is thin: a channel there costs four times one at the next level. Without the level, single pixels are learned
+# badly. toy32's is wider: in flat colours every speck is seen.
 PRESETS["toy32"] = Preset("unet", {"channels": (32, 32, 64), "attention": (2,), "blocks": 1})
 PRESETS["mnist32"] = Preset("unet", {"channels": (16, 48, 96), "attention": (2,), "blocks": 1})
 PRESETS["celeba64"] = Preset("unet", {"channels": (16, 32, 64, 96), "attention": (3,), "blocks": 1})

@@ -23,7 +23,7 @@ from ddpm_faces.utils.devices import find_device, place
 from ddpm_faces.utils.errors import UserError, hint
 
 KEY = "ddpm_faces"  # of the metadata entry that holds the config
-FORMAT = 3  # 2 knew names only, and called the linear denoiser "gaussian"; 1 had none
+FORMAT = 3  # format 2 held names in place of labels, and called the linear denoiser "gaussian"; format 1 had no linear denoiser
 FLOATS = (torch.float16, torch.bfloat16, torch.float32)
 LFS = b"version https://git-lfs"
 
@@ -58,7 +58,7 @@ def sound(network: nn.Module) -> dict[str, Tensor]:
 
 
 def save(path: str | Path, model: DiffusionModel) -> Path:
-    """Write `model` to `path`, atomically; `load` gives it back bit for bit (weights in float64 as float32).
+    """Write `model` to `path`, atomically; `load` gives it back, bit for bit if its weights are float32.
 
     Raises UserError, with the file that was there intact, where the weights are not numbers or the path cannot be written.
     """

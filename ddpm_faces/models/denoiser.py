@@ -2,7 +2,7 @@
 
 The condition enters by a linear embedding, spread over the image and concatenated as channels. Conditions are vectors:
 attributes in [-1, 1], classes one-hot. The zero vector leaves only the biases, which are the learned null condition of
-classifier-free guidance; so naming only some attributes is nothing special.
+classifier-free guidance; so a partly specified condition needs no special case.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ddpm_faces.diffusion.schedule import Schedule
 from ddpm_faces.models.linear_denoiser import LinearDenoiser
 from ddpm_faces.models.unet import UNet
 
-# Conditions enter enlarged, and the maps that take them begin smaller by as much. Adam moves every weight at the same pace,
+# Conditions are multiplied by GAIN, and the embedding's first weights divided by it. Adam moves every weight at the same pace,
 # whatever the size of its gradient; the gain lets the few weights of the condition, whose gradient is mostly noise, keep up.
 GAIN = 8.0
 
@@ -77,8 +77,8 @@ class Denoiser(nn.Module):
             self.modulate = nn.Linear(conditions, self.unet.time_width)
             nn.init.zeros_(self.modulate.weight)
             nn.init.zeros_(self.modulate.bias)
-            # The planes begin faint, and the image's weights as large as if the image came alone: among so many constant
-            # planes it would be lost in every norm that follows.
+            # The planes begin faint, and the image's weights as large as they would be without planes: among so many constant
+            # planes the image would be lost in every norm that follows.
             weight = self.unet.enter.weight
             with torch.no_grad():
                 self.embed.weight.mul_(0.1 / GAIN)

@@ -1,6 +1,6 @@
 """The linear denoiser: the best estimate of the noise that needs no network.
 
-Take the data for a Gaussian with their own mean and spectrum. The posterior mean is then linear in x_t and known in closed form
+Model the data as a Gaussian with their own mean and spectrum. The posterior mean is then linear in x_t and known in closed form
 (Wiener's filter). The network learns only the residual, which is what makes an image a face; without the filter it would spend
 its first hundred thousand images on learning the filter.
 """

@@ -146,7 +146,7 @@ class DiffusionModel:
 
     @property
     def scales(self) -> Tensor:
-        """The network's factors of present and of absent entries: (2, K), on the CPU."""
+        """The factors by which the network multiplies positive and negative entries: (2, K), on the CPU."""
         scales: Tensor = getattr(self.network, "scales", torch.ones(2, len(self.labels)))
         return scales.cpu()
 

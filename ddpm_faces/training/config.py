@@ -21,11 +21,11 @@ THREADS = "CPU threads (default: by a short probe)"
 
 
 class Recipe(Settings):
-    """How to train. The defaults are the report's (batch, Adam at 1e-3, both cosines), with condition dropout, averaged
-    weights, gradient clipping and loss weights added."""
+    """How to train. The defaults are those of the student report that the package began with (batch of 128, Adam at 1e-3,
+    cosine noise schedule and learning rate), and condition dropout, averaged weights, clipping and loss weights besides."""
 
     batch_size: int = Field(128, ge=1, le=65536, description="images a step, over all processes together")
-    epochs: float = Field(12.0, ge=0, le=1e6, description="passes over the data, of which the last ends the cosine of lr")
+    epochs: float = Field(12.0, ge=0, le=1e6, description="passes over the data; lr decays to 0 at the end of the last")
     lr: float = Field(1e-3, ge=0, le=1, description="highest learning rate, after the warm-up")
     warmup: int = Field(500, ge=0, le=10**7, description="steps in which lr rises from 0, at most a tenth of all")
     clip: float = Field(1.0, ge=0, le=1e6, description="largest norm of the gradient; 0 for no limit")
@@ -36,7 +36,7 @@ class Recipe(Settings):
     skip_bad_steps: int = Field(
         0, ge=0, le=10**6, description="how many steps with an infinite loss or gradient may be left out"
     )
-    flip: bool = Field(False, description="mirror every other image (the default for faces)")
+    flip: bool = Field(False, description="mirror each image with probability 1/2 (the default for faces)")
     seed: int = Field(0, ge=0, le=2**62, description="seed of weights, order and noise")
 
     def total_steps(self, images: int) -> int:

@@ -79,6 +79,8 @@ def _of_run(said: Mapping[str, Any]) -> dict[str, Any]:
     folder = Path(said["resume"])
     if "init_from" in said:
         raise UserError(f"init_from begins a new run, and {folder} has weights of its own: leave one of the two away")
+    if "minutes" in said:
+        raise UserError("minutes plans a new run: a resumed one keeps its plan, and epochs changes it")
     if "out" in said:
         raise UserError("a resumed run goes on in its own folder: leave out away")
     saved = {name: value for name, value in run_folder.read_config(folder).items() if name not in NOT_INHERITED}

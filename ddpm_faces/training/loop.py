@@ -132,7 +132,8 @@ def _restore(network: nn.Module, ema: EMA, adam: torch.optim.Adam, saved: Saved)
 def train(state: TrainState, dataset: Dataset, schedule: Schedule, total_steps: int) -> Iterator[Record]:
     """Step from state.step to total_steps; each Record comes after the optimiser and the average have moved.
 
-    The network must be a module eps(x, t, c) with an attribute `conditions`: it is shown the first so many of the dataset's.
+    The network must be a module eps(x, t, c) with an attribute `conditions`, its K: it receives the first K columns of the
+    dataset's conditions.
     Raises UserError where the processes cannot share the batch, ValueError where the weighting does not suit the network.
     """
     recipe, accelerator = state.recipe, state.accelerator

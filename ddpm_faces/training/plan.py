@@ -1,4 +1,4 @@
-"""A training that fits a time: its schedule is planned by the pace of a few steps, so that it ends finished, not cut."""
+"""Choose the number of epochs by the measured speed, so that the learning rate's schedule completes in the time given."""
 
 from __future__ import annotations
 

@@ -153,6 +153,7 @@ def _resumed(settings: TrainSettings, accelerator: Accelerator, dataset: Dataset
         state = TrainState.new(config.network(), settings, accelerator, total, Saved(tensors, progress.model_dump()))
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"the state in {folder} does not fit this model: {error}") from None
-    run_folder.forget_after(folder, state.step)
+    if accelerator.is_main_process:
+        run_folder.forget_after(folder, state.step)
     scales = {"guidance": settings.guidance, "guidance_alone": settings.guidance_alone}
     return Start(state, config.model_copy(update={"facts": config.facts.model_copy(update=scales)}), progress)

@@ -12,7 +12,8 @@ from conftest import random_model
 import ddpm_faces
 from ddpm_faces.conditions import CELEBA, DIGITS
 from ddpm_faces.diffusion.guidance import guided
-from ddpm_faces.diffusion.samplers import SAMPLERS, State, ddim, jumps, predict, register_sampler
+from ddpm_faces.diffusion.samplers import SAMPLERS, ddim, register_sampler
+from ddpm_faces.diffusion.sampling import State, jumps, predict
 from ddpm_faces.generation.conditions import to_conditions
 from ddpm_faces.generation.generate import generate, start_noise
 from ddpm_faces.models.model import DiffusionModel

@@ -74,6 +74,7 @@ def test_runs_are_not_overwritten_and_keep_their_nature(celeba, tmp_path, capsys
     capsys.readouterr()
     assert "already holds a run" in refuse(capsys, flags(data="celeba", data_root=celeba, out=out))
     assert "must stay 4" in refuse(capsys, ["--resume", str(out), "--batch-size", "8"])
+    assert "minutes plans a new run" in refuse(capsys, ["--resume", str(out), "--minutes", "3"])
     assert "leave out away" in refuse(capsys, ["--resume", str(out), "--out", str(tmp_path / "b")])
     assert "must stay celeba" in refuse(capsys, ["--resume", str(out), "--data", "toy"])
     for path in run_folder.states(out):
