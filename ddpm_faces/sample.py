@@ -40,9 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if settings.digits is not None:
         model.require("classes")
         classes = model.labels.parse_classes(settings.digits)
-    elif settings.set:
+    if settings.set:
         model.require("attributes")
-    elif model.labels.one_hot:
+    elif model.labels.one_hot and not classes:
         classes = list(range(len(model.labels)))
     count = settings.n or (4 * len(classes) if classes else 16)
     classes = classes[:count]

@@ -100,6 +100,8 @@ class Labels:
         for part in (p.strip() for p in spec.split(",")):
             ends = [part] if _plain(part) in map(_plain, self.names) else re.split(r"\s*-\s*", part)
             try:
+                if len(ends) > 2:
+                    raise UserError("more than two ends")
                 first, last = (self.index(self.find(word)) for word in (ends[0], ends[-1]))
             except UserError:
                 example = f"{self.names[0]}-{self.names[-1]} or {','.join(self.names[1:3])}"
@@ -113,6 +115,8 @@ class Labels:
 
         vector = torch.zeros(len(self))
         for word, value in values.items():
+            if not isinstance(word, str) or not isinstance(value, int | float | np.number | np.bool_):
+                raise UserError(f"{word!r}: {value!r:.40} is not a name and a number, as in {{'{self.names[-1]}': 1.0}}")
             name = self.find(word)
             vector[self.index(name)] = (
                 (1.0 if value else -1.0) if isinstance(value, bool | np.bool_) else check_value(value, name)

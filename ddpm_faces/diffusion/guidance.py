@@ -28,8 +28,8 @@ def guided(
     through the model in one batch.
     """
     null = torch.zeros_like(condition) if null is None else null
-    if isinstance(scale, Tensor) and bool((scale == scale[0]).all()):
-        scale = float(scale[0])
+    if isinstance(scale, Tensor) and bool((scale == scale.flatten()[0]).all()):
+        scale = float(scale.flatten()[0])
     if torch.equal(condition, null) or (not isinstance(scale, Tensor) and scale in (0, 1)):
         only = null if not isinstance(scale, Tensor) and scale == 0 else condition
         return lambda x, t: model(x, t, only)

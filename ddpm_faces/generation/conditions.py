@@ -52,9 +52,10 @@ def _as_array(condition: Condition) -> Tensor | None:
 
 
 def _from_array(model: DiffusionModel, array: Tensor) -> Tensor:
-    if model.labels.one_hot and array.ndim <= 1 and not array.is_floating_point() and array.dtype != torch.bool:
+    whole = array.dtype != torch.bool and not array.is_floating_point()
+    if model.labels.one_hot and whole and array.ndim <= 1 and not _is_one_hot(array, len(model.labels)):
         return _from_indices(model, array.flatten().tolist())
-    if array.dtype == torch.bool or (array.dtype == torch.uint8 and not model.labels.one_hot):
+    if array.dtype == torch.bool:
         array = 2 * array.float() - 1 if not model.labels.one_hot else array.float()  # booleans are yes and no
     vectors = array.float() if array.ndim == 2 else array.float()[None]
     if vectors.ndim != 2 or vectors.shape[1] != len(model.labels):
@@ -69,6 +70,11 @@ def _from_array(model: DiffusionModel, array: Tensor) -> Tensor:
     ):
         raise UserError("whole numbers 0 and 1 are ambiguous: give booleans, -1 and 1, or floats (0 is not said)")
     return vectors.clamp(-1, 1)
+
+
+def _is_one_hot(array: Tensor, length: int) -> bool:
+    """Whether this is one condition, a single 1 among zeros: a list of so many classes would hardly be 0, 0, 1, 0, ..."""
+    return tuple(array.shape) == (length,) and sorted(array.tolist()) == [0] * (length - 1) + [1]
 
 
 def _from_words(model: DiffusionModel, condition: Condition) -> Tensor:

@@ -62,7 +62,7 @@ def generate(
     scales = find_scales(model, vectors, guidance)
     chosen, steps = _find_steps(model, sampler, steps)
     precision, dtype = find_precision(precision, model.device), _dtype_of(model)
-    if not isinstance(batch_size, int) or batch_size < 1:
+    if not isinstance(batch_size, int | np.integer) or batch_size < 1:
         raise UserError(f"the batch size is a whole number from 1, not {batch_size!r}")
     if noise is not None and tuple(noise.shape) != (len(seeds), *model.image_shape):
         raise UserError(f"the noise of {len(seeds)} images is {(len(seeds), *model.image_shape)}, not {tuple(noise.shape)}")
@@ -74,7 +74,7 @@ def generate(
 
     def sample(size: int) -> None:
         """All images that are not there yet, `size` at a time."""
-        nonlocal images, done
+        nonlocal done
         while done < len(seeds):
             part = slice(done, done + size)
             starts = [start_noise(model.image_shape, s) for s in seeds[part]]
@@ -93,14 +93,15 @@ def generate(
 
     bar = tqdm(total=steps * len(seeds), desc="sampling", unit="step", leave=False, disable=not progress)
     with bar, full_precision(model.device) if precision == "no" else autocast(model.device, precision):
-        halving(sample, min(batch_size, len(seeds)))
+        halving(sample, min(int(batch_size), len(seeds)))
     return images
 
 
 def find_seeds(seed: Seeds, n: int) -> list[int]:
     """A seed for each of n images. Raises UserError where they are not whole numbers from 0 to 2^63, or not n."""
     try:
-        seeds = [index(s) for s in seed] if isinstance(seed, Iterable) else [index(seed) + i for i in range(n)]
+        many = isinstance(seed, Iterable) and getattr(seed, "ndim", 1) > 0
+        seeds = [index(s) for s in seed] if many else [index(seed) + i for i in range(n)]  # type: ignore[union-attr, arg-type]
     except TypeError:
         raise UserError(f"seeds are whole numbers, not {seed!r}") from None
     if len(seeds) != n:
@@ -114,7 +115,10 @@ def find_seeds(seed: Seeds, n: int) -> list[int]:
 
 def find_scales(model: DiffusionModel, vectors: Tensor, guidance: float | Tensor | None) -> Tensor:
     """The guidance scale of each condition (N, K): (N,) float64, on the CPU. Raises UserError on scales that make no sense."""
-    scales = torch.as_tensor(model.guidance_for(vectors) if guidance is None else guidance).cpu().double()
+    try:
+        scales = torch.as_tensor(model.guidance_for(vectors) if guidance is None else guidance).cpu().double()
+    except (TypeError, ValueError, RuntimeError):
+        raise UserError(f"guidance is a number, not {guidance!r:.80}") from None
     if scales.shape not in ((), (len(vectors),)):
         raise UserError(f"guidance is one number, or one for each of {len(vectors)} images, not {tuple(scales.shape)}")
     for bad in scales[~(scales.abs() <= 100)].flatten()[:1]:
@@ -130,7 +134,7 @@ def _find_steps(model: DiffusionModel, sampler: str | Sampler, steps: int | None
         if int(count) != count:
             raise ValueError(f"steps is a whole number, not {steps}")
         model.schedule.timesteps(int(count))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise UserError(str(error)) from None
     return chosen, int(count)
 
@@ -146,7 +150,7 @@ def _dtype_of(model: DiffusionModel) -> torch.dtype:
 def _room_for(n: int, model: DiffusionModel, dtype: torch.dtype) -> Tensor:
     """Memory for all images, taken before any work, so that it is not missing after it."""
     try:
-        return torch.empty((n, *model.image_shape), dtype=dtype, device="cpu")
+        return torch.empty((n, *model.decoded_shape), dtype=dtype, device="cpu")
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise

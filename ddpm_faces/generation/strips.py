@@ -55,6 +55,7 @@ def strip(
     wishes: a spec such as "Male,-Young" that holds all along; a prior fills in the other attributes, by the seed. options: as
     for `generate` (guidance, sampler, steps, precision). Raises UserError on what the model does not know.
     """
+    _check_size(columns, rows)
     name, said = _names(model, [attribute], wishes)
     layout = paths.strip(model.labels, name[0], said, _change(model, start, end, columns), rows=rows, seed=seed)
     return sample_layout(model, layout, **options)
@@ -73,6 +74,7 @@ def board(
     **options: Any,
 ) -> Strip:
     """One face, one attribute changing across and another down; as many rows as columns. The arguments are those of `strip`."""
+    _check_size(columns)
     names, said = _names(model, [across, down], wishes)
     layout = paths.board(model.labels, names[0], names[1], said, _change(model, start, end, columns), seed=seed)
     return sample_layout(model, layout, **options)
@@ -83,6 +85,7 @@ def class_strip(
 ) -> Strip:
     """From one class to another, given by index, a row for each seed. Raises UserError on what the model does not know."""
     model.require("classes")
+    _check_size(columns, rows)
     if first == last or not {first, last} <= set(range(len(model.labels))):
         raise UserError(f"a strip goes from one class to a different one, not from {first} to {last}")
     return sample_layout(model, paths.class_strip(model.labels, first, last, columns=columns, rows=rows, seed=seed), **options)
@@ -93,11 +96,14 @@ def sample_layout(model: DiffusionModel, layout: Layout, **options: Any) -> Stri
     return Strip(generate(model, layout.conditions, seed=layout.seeds, **options), layout)
 
 
+def _check_size(columns: int, rows: int = 1) -> None:
+    if columns < 2 or rows < 1:
+        raise UserError(f"a strip has at least 2 columns and 1 row, not {columns} and {rows}")
+
+
 def _change(model: DiffusionModel, start: float, end: float, columns: int) -> Change:
     if start == end:
         raise UserError(f"start and end are both {end:g}: nothing would change")
-    if columns < 2:
-        raise UserError(f"a strip has at least 2 columns, not {columns}")
     return Change(start, end, columns, model.config.frequencies, model.scales)
 
 

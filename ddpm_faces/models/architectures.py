@@ -51,6 +51,8 @@ class Preset:
     recipe: dict[str, Any] = field(default_factory=dict)
 
 
+OWN = "as --import experiments.report_unet does for the report's network"  # where an unknown name may be registered
+ELSEWHERE = "--import the module that registers it, as --import experiments.report_unet does for the report's network"
 ARCHITECTURES: dict[str, Architecture] = {}
 PRESETS: dict[str, Preset] = {}
 
@@ -58,18 +60,14 @@ PRESETS: dict[str, Preset] = {}
 def find_architecture(name: str) -> Architecture:
     """A registered architecture. UserError if there is none of this name."""
     if not isinstance(name, str) or name not in ARCHITECTURES:
-        raise UserError(
-            f"no architecture '{name}' is registered{hint(str(name), ARCHITECTURES)}: --import the module that registers it"
-        )
+        raise UserError(f"no architecture '{name}' is registered{hint(str(name), ARCHITECTURES)}: {ELSEWHERE}")
     return ARCHITECTURES[name]
 
 
 def find_preset(name: str) -> Preset:
     """A registered preset. UserError if there is none of this name."""
     if name not in PRESETS:
-        raise UserError(
-            f"no preset '{name}'{hint(name, PRESETS)}; known are {', '.join(PRESETS)}; --import MODULE registers others"
-        )
+        raise UserError(f"no preset '{name}'{hint(name, PRESETS)}; known are {', '.join(PRESETS)}; {ELSEWHERE}")
     return PRESETS[name]
 
 

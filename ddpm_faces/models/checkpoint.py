@@ -25,12 +25,13 @@ from ddpm_faces.utils.errors import UserError, hint
 KEY = "ddpm_faces"  # of the metadata entry that holds the config
 FORMAT = 3  # format 2 held names in place of labels, and called the linear denoiser "gaussian"; format 1 had no linear denoiser
 FLOATS = (torch.float16, torch.bfloat16, torch.float32)
+MOST_TEXT = 2**22  # characters of a description: ten thousand names fit, and reading one takes little memory
 LFS = b"version https://git-lfs"
 
 
 def encode(tensors: dict[str, Tensor], config: Config, **entries: str) -> bytes:
     """A checkpoint as bytes. entries: further metadata."""
-    described = {"format": FORMAT, **config.model_dump(mode="json", exclude_none=True)}
+    described = {"format": FORMAT, **config.model_dump(exclude_none=True)}
     return pack(tensors, {KEY: json.dumps(described), **entries})
 
 
@@ -43,9 +44,9 @@ def pack(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
 
 def unwrapped(network: nn.Module) -> nn.Module:
     """The network inside torch.compile, DataParallel, DistributedDataParallel or AveragedModel, which rename its weights."""
-    while (inner := getattr(network, "_orig_mod", None) or getattr(network, "module", None)) is not None:
-        network = inner
-    return network
+    wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel, torch.optim.swa_utils.AveragedModel)
+    inner = network.module if isinstance(network, wrappers) else getattr(network, "_orig_mod", None)
+    return unwrapped(inner) if isinstance(inner, nn.Module) else network
 
 
 def sound(network: nn.Module) -> dict[str, Tensor]:
@@ -62,13 +63,16 @@ def save(path: str | Path, model: DiffusionModel) -> Path:
 
     Raises UserError, with the file that was there intact, where the weights are not numbers or the path cannot be written.
     """
-    return files.write(Path(path).expanduser(), encode(sound(model.network), model.config))
+    return files.write(files.expand(path), encode(sound(model.network), model.config))
 
 
 def shipped() -> dict[str, Path]:
     """The models that come with the package, name -> file."""
-    folder = Path(__file__).resolve().parents[1] / "checkpoints"  # in the repository, a link to the folder of that name
-    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+    here = Path(__file__).resolve()
+    for folder in (here.parents[1] / "checkpoints", here.parents[2] / "checkpoints"):  # the first is a link in the repository
+        if found := sorted(folder.glob("*.safetensors")):
+            return {path.stem: path for path in found}
+    return {}
 
 
 def find(model: str | Path) -> Path:
@@ -78,7 +82,7 @@ def find(model: str | Path) -> Path:
         raise UserError(f"a model is given as a shipped name, a folder or a file, not as {type(model).__name__}")
     if str(model) in names:
         return names[str(model)]
-    path = Path(model).expanduser()
+    path = files.expand(model)
     if os.path.isdir(path):
         path = path / "model.safetensors"
     if not str(model) or not os.path.isfile(path):
@@ -91,6 +95,8 @@ def read(path: Path) -> tuple[dict[str, Tensor], Config, dict[str, str]]:
     """(tensors, config, metadata) of a file that ddpm_faces wrote. Raises UserError on every other kind of file."""
     tensors, metadata = read_tensors(path, KEY)
     config = parse_config(metadata[KEY], path)
+    if parse_json(metadata[KEY], path, range(2, FORMAT + 1))["format"] != 2:
+        return tensors, config, metadata
     return {re.sub(r"(^|\.)gaussian\.", r"\1linear_denoiser.", name): t for name, t in tensors.items()}, config, metadata
 
 
@@ -120,6 +126,8 @@ def read_tensors(path: Path, key: str) -> tuple[dict[str, Tensor], dict[str, str
 
 def parse_json(text: str, path: Path, versions: range) -> dict[str, Any]:
     """The object in a file's metadata, of one of these format versions. Raises UserError on any other."""
+    if len(text) > MOST_TEXT:
+        raise UserError(f"{path}: the description in it is damaged ({len(text):,} characters)")
     try:
         raw = json.loads(text)
         found = raw["format"]

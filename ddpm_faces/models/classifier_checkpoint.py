@@ -5,7 +5,9 @@ The rules are those of models (checkpoint.py): safetensors with the description 
 
 from __future__ import annotations
 
+import copy
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -13,7 +15,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from torch import Tensor
+from torch import Tensor, nn
 
 from ddpm_faces.conditions import Labels, known_labels
 from ddpm_faces.models import checkpoint
@@ -103,6 +105,15 @@ class Classifier:
         """The device of the weights."""
         return next(self.network.parameters()).device
 
+    def select(self, names: Sequence[str]) -> Classifier:
+        """The same classifier with the logits of these attributes only, in this order. ValueError for a name it lacks."""
+        rows = [self.labels.index(name) for name in names]
+        network, frequencies = copy.deepcopy(self.network), self.config.frequencies
+        network.logits.weight, network.logits.bias = (nn.Parameter(p[rows], False) for p in network.logits.parameters())
+        labels = Labels(tuple(names), self.labels.one_hot)
+        update = {"labels": labels, "frequencies": tuple(frequencies[i] for i in rows) if frequencies else ()}
+        return Classifier(network, self.config.model_copy(update=update), self.source)
+
     @torch.no_grad()
     def extract(self, images: Tensor | np.ndarray, progress: str = "") -> Extracted:
         """Classify images: a tensor (N, C, H, W) in [-1, 1], or an array (N, H, W, C) uint8, which may be a dataset's map.
@@ -126,9 +137,9 @@ class Classifier:
 
 def save_classifier(path: str | Path, classifier: Classifier) -> Path:
     """Write `classifier` to `path`, atomically; `load_classifier` gives it back bit for bit. Raises UserError."""
-    described = {"format": FORMAT, **classifier.config.model_dump(mode="json")}
+    described = {"format": FORMAT, **classifier.config.model_dump()}
     content = checkpoint.pack(checkpoint.sound(classifier.network), {KEY: json.dumps(described)})
-    return files.write(Path(path).expanduser(), content)
+    return files.write(files.expand(path), content)
 
 
 def shipped_classifiers() -> dict[str, Path]:
@@ -140,7 +151,7 @@ def shipped_classifiers() -> dict[str, Path]:
 def load_classifier(classifier: str | Path = "celeba64", device: str | torch.device = "cpu") -> Classifier:
     """A classifier by the shipped name of the model it goes with ("celeba64", "mnist32"), or by file. Raises UserError."""
     device, known = find_device(device), shipped_classifiers()
-    path = known.get(str(classifier), Path(classifier).expanduser())
+    path = known.get(str(classifier), files.expand(classifier))
     if not path.is_file():
         raise UserError(f"no classifier '{classifier}': give a file or one of: {', '.join(known) or '(none shipped)'}")
     tensors, metadata = checkpoint.read_tensors(path, KEY)
@@ -164,9 +175,11 @@ def find_classifier(model: DiffusionModel, given: Path | None = None, device: st
         found = load_classifier(given, device)
     if found.config.image != model.image_shape:
         raise UserError(f"the classifier {found.source} is for images of shape {found.config.image}, not {model.image_shape}")
-    if model.names and found.names != model.names:
+    if not model.names or found.names == model.names:
+        return found
+    if found.labels.one_hot or not set(model.names) <= set(found.names):
         raise UserError(f"the classifier {found.source} knows other names than {model.source}: {train}")
-    return found
+    return found.select(model.names)
 
 
 def parse_config(text: str, path: Path) -> ClassifierConfig:

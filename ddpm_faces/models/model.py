@@ -17,7 +17,7 @@ from ddpm_faces.diffusion.schedule import Schedule
 from ddpm_faces.models.architectures import LARGEST, Description, find_architecture
 from ddpm_faces.utils.errors import UserError
 
-MOST_NAMES = 10_000
+MOST_NAMES, MOST_PAIRS = 10_000, 500
 Scale = Annotated[float, Field(ge=-100, le=100)]
 Side = Annotated[int, Field(ge=1, le=LARGEST)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -68,6 +68,8 @@ class Config(BaseModel):
     def _names_differ(cls, labels: Labels) -> Labels:
         if len(set(labels.names)) != len(labels) or len(labels) > MOST_NAMES:
             raise ValueError("the names are not a list of different strings")
+        if len(labels.exclusive) > MOST_PAIRS:
+            raise ValueError("there are too many exclusive pairs")
         if not {side.removeprefix("-") for pair in labels.exclusive for side in pair} <= set(labels.names):
             raise ValueError("an exclusive pair has a name that there is not")
         return labels
@@ -132,6 +134,11 @@ class DiffusionModel:
     def image_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of an image, and of the noise that sampling begins with."""
         return self.config.image
+
+    @property
+    def decoded_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of what `decode` gives; for a model of latents another than `image_shape`."""
+        return self.image_shape
 
     @property
     def name(self) -> str:

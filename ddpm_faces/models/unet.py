@@ -26,7 +26,7 @@ def time_embedding(t: Tensor, width: int, dtype: torch.dtype = torch.float32) ->
 
 def better_in_float32(x: Tensor) -> bool:
     """Whether bfloat16 is slow for x: on a CPU, norm and attention take two to four times as long to differentiate in it."""
-    return x.device.type == "cpu" and x.dtype == torch.bfloat16 and torch.is_grad_enabled()
+    return x.device.type == "cpu" and x.dtype == torch.bfloat16 and x.requires_grad and torch.is_grad_enabled()
 
 
 class GroupNorm(nn.GroupNorm):

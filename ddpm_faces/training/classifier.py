@@ -29,8 +29,7 @@ def train_classifier(settings: ClassifierSettings) -> Classifier:
     import_modules(settings.import_)
     source, device = find_source(settings.data), find_device(settings.device)
     find_precision(settings.precision, device)
-    if settings.threads is not None:
-        use_threads(settings.threads)
+    use_threads(settings.threads)
     if settings.epochs is None:
         settings = settings.model_copy(update={"epochs": source.classifier_epochs})
     train, test = (open_dataset(settings.data, settings.data_root, split, settings.crop) for split in ("train", "test"))

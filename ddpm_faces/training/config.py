@@ -66,7 +66,7 @@ class TrainSettings(Recipe):
     init_from: str | None = Field(None, title="MODEL", description="begin with the weights of a shipped model, a run or a file")
     max_steps: int | None = Field(None, ge=1, description="stop, with a saved state, at this step")
     minutes: float | None = Field(
-        None, gt=0, description="plan the epochs for about so many minutes, by the pace of a few steps"
+        None, gt=0, le=1e5, description="plan the epochs for about so many minutes, by the pace of a few steps"
     )
     max_minutes: float | None = Field(None, gt=0, description="stop, with a saved state, after so many minutes")
     save_every: int = Field(250, ge=1, description="steps from one saved state to the next")

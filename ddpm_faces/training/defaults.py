@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ddpm_faces.data import DATASETS, find_source
@@ -12,6 +11,7 @@ from ddpm_faces.models.architectures import PRESETS, find_preset
 from ddpm_faces.training import run_folder
 from ddpm_faces.training.config import TrainSettings
 from ddpm_faces.utils.errors import UserError
+from ddpm_faces.utils.files import expand
 from ddpm_faces.utils.plugins import import_modules
 from ddpm_faces.utils.settings import load_json
 
@@ -31,6 +31,9 @@ def defaults(said: Mapping[str, Any]) -> dict[str, Any]:
     UserError where what was said cannot go together.
     """
     import_modules(said.get("import_", ()))
+    for one, other in (("unconditional", "attributes"), ("minutes", "epochs")):
+        if said.get(one) and said.get(other):
+            raise UserError(f"{one} and {other} contradict each other: keep one")
     values = _of_run(said) if "resume" in said else _of_recipes(said, _of_model(said) if "init_from" in said else {})
     if "guidance" in said:  # one scale for all conditions, unless two were said
         values["guidance_alone"] = None
@@ -76,7 +79,7 @@ def _of_model(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_run(said: Mapping[str, Any]) -> dict[str, Any]:
-    folder = Path(said["resume"])
+    folder = expand(said["resume"])
     if "init_from" in said:
         raise UserError(f"init_from begins a new run, and {folder} has weights of its own: leave one of the two away")
     if "minutes" in said:

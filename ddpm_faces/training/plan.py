@@ -31,12 +31,13 @@ def planned(settings: TrainSettings, accelerator: Accelerator, dataset: Dataset)
     if accelerator.is_main_process:
         speed = settings.batch_size / pace
         print(f"{settings.folder}: about {settings.minutes:g} min here, {steps} steps at {speed:.0f} images a second")
-    return settings.model_copy(update={"epochs": steps * settings.batch_size / len(dataset)})
+    return settings.model_copy(update={"epochs": min(1e6, steps * settings.batch_size / len(dataset))})
 
 
 def seconds_a_step(settings: TrainSettings, accelerator: Accelerator, dataset: Dataset) -> float:
     """The time of one step, the same on all processes."""
     state = start(settings, accelerator, dataset, 1000).state
+    scaler = accelerator.scaler.state_dict() if accelerator.scaler else None
     schedule = Schedule(settings.schedule, settings.schedule_steps)
     began = time.perf_counter()
     for record in train(state, dataset, schedule, 1000):
@@ -47,5 +48,7 @@ def seconds_a_step(settings: TrainSettings, accelerator: Accelerator, dataset: D
             break
     pace = torch.tensor((time.perf_counter() - began) / (record.step - FIRST), device=accelerator.device)
     accelerator.free_memory()
+    if accelerator.scaler and scaler:  # fp16: the trial moved its scale
+        accelerator.scaler.load_state_dict(scaler)
     reduced: Any = accelerator.reduce(pace, "mean")
     return float(reduced)

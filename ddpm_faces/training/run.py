@@ -62,10 +62,10 @@ def run(settings: TrainSettings) -> Ended:
     dataset = _open(settings, accelerator)
     if settings.resume is None:
         model_config(settings, dataset)  # refuses what does not fit, before anything is written
-        if settings.minutes is not None:
-            settings = planned(settings, accelerator, dataset)
     with quiet_threads(), run_folder.hold(settings.folder) if accelerator.is_main_process else nullcontext():
         try:
+            if settings.minutes is not None and settings.resume is None:
+                settings = planned(settings, accelerator, dataset)
             return _run(settings, accelerator, dataset)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):

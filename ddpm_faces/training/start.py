@@ -27,8 +27,8 @@ def check_names(settings: TrainSettings) -> None:
     import_modules(settings.import_)
     crops = find_source(settings.data).crops
     find_preset(settings.preset)
-    if crops and settings.crop not in (None, *crops):
-        raise UserError(f"no crop '{settings.crop}': choose {', '.join(crops)}")
+    if settings.resume is None and settings.crop not in (None, *crops):
+        raise UserError(f"no crop '{settings.crop}' of {settings.data}: choose {', '.join(crops) or 'none'}")
 
 
 def with_conditions(dataset: Dataset, settings: TrainSettings) -> Dataset:

@@ -119,10 +119,10 @@ def check_images(path: str | Path) -> Path:
     Raises a UserError as `check_path` does, also where the folder holds files already.
     """
     path = files.expand(path)
-    if path.suffix.lower() in FORMATS and not path.is_dir():
+    if path.suffix.lower() in FORMATS:
         return check_path(path)
     files.check_folder(path if not path.suffix else path.parent)
-    if path.suffix and path.suffix.lower() != ".npz" and not path.is_dir():
+    if path.suffix and (path.suffix.lower() != ".npz" or path.is_dir()):
         raise UserError(f"'{path}' names no image, .npz or folder: end it in {', '.join(FORMATS)}, .npz, or nothing")
     if path.is_dir() and any(path.iterdir()):
         raise UserError(f"{path} holds files already: choose a new folder")

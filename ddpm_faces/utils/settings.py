@@ -83,12 +83,19 @@ def from_flags(cls: type[S], values: dict[str, Any]) -> S:
 def load_json(cls: type[S], values: dict[str, Any], source: str) -> S:
     """Settings that were saved as JSON, of exactly the declared types: no text for a number. UserError names `source`."""
     settings = cls.__new__(cls)
+    odd = {name: Path(value) for name, value in values.items() if isinstance(value, str) and not _is_text(value)}
     try:
-        cls.__pydantic_validator__.validate_json(json.dumps(values, default=str), strict=True, self_instance=settings)
-    except ValidationError as error:
-        reason = _explain(error, cls, as_flags=False)
+        text = json.dumps(values | dict.fromkeys(odd, "."), default=str)
+        cls.__pydantic_validator__.validate_json(text, strict=True, self_instance=settings)
+    except (ValidationError, RecursionError) as error:
+        reason = _explain(error, cls, as_flags=False) if isinstance(error, ValidationError) else "it is nested too deeply"
         raise UserError(f"{source} is damaged or of another version of ddpm_faces ({reason})") from None
-    return settings
+    return settings.model_copy(update=odd)
+
+
+def _is_text(value: str) -> bool:
+    """Whether a text has only letters that JSON knows; paths may have bytes that are none."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -190,6 +197,8 @@ def _explain(error: ValidationError, cls: type[Settings], as_flags: bool) -> str
         text = str(first["ctx"]["error"])
         names = {_flag(name): name for name in cls.model_fields}
         return text if as_flags else re.sub(r"--[a-z][a-z0-9-]*", lambda match: names.get(match[0], match[0]), text)
+    if not first["loc"]:  # no object at all
+        return str(first["msg"])[:200]
     name = str(first["loc"][0])
     if kind == "extra_forbidden":
         return f"there is no setting {name!r}{hint(name, cls.model_fields)}"

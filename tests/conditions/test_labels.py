@@ -91,3 +91,8 @@ def test_labels_say_what_kind_they_are():
     turned = known_labels(CELEBA.names[::-1])
     assert turned.names == CELEBA.names[::-1] and turned.exclusive == CELEBA.exclusive and not turned.one_hot
     assert known_labels(("Red", "Large")) == Labels(("Red", "Large"))
+
+
+def test_a_range_has_two_ends():
+    with pytest.raises(UserError, match="not a class or a range"):
+        DIGITS.parse_classes("0-4-7")

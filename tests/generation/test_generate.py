@@ -16,6 +16,7 @@ from ddpm_faces.diffusion.samplers import SAMPLERS, ddim, register_sampler
 from ddpm_faces.diffusion.sampling import State, jumps, predict
 from ddpm_faces.generation.conditions import to_conditions
 from ddpm_faces.generation.generate import generate, start_noise
+from ddpm_faces.generation.strips import class_strip
 from ddpm_faces.models.model import DiffusionModel
 from ddpm_faces.utils.errors import UserError
 
@@ -248,3 +249,38 @@ def test_the_package_offers_what_the_readme_shows(face_file):
     assert set(ddpm_faces.__all__) <= set(dir(ddpm_faces)) and all(hasattr(ddpm_faces, name) for name in ddpm_faces.__all__)
     with pytest.raises(AttributeError):
         ddpm_faces.paint  # noqa: B018
+
+
+def test_a_models_images_may_be_larger_than_its_latents(face_model):
+    class Upsampled(Latents):
+        @property
+        def decoded_shape(self):
+            return (3, 32, 32)
+
+        def decode(self, x):
+            return torch.nn.functional.interpolate(x, scale_factor=2.0).clamp(-1, 1)
+
+    images = generate(Upsampled(face_model.network, face_model.config), "Smiling", 3, steps=2, batch_size=2)
+    assert images.shape == (3, 3, 32, 32) and torch.equal(images[:, :, ::2, ::2], images[:, :, 1::2, 1::2])
+
+
+def test_one_hot_rows_are_one_condition_and_numbers_0_and_1_are_not_booleans(face_model, digit_model):
+    row = np.eye(10, dtype=np.int8)[3]
+    assert torch.equal(to_conditions(digit_model, row), torch.eye(10)[3:4])
+    assert torch.equal(to_conditions(digit_model, np.arange(10)), torch.eye(10))
+    with pytest.raises(UserError, match="ambiguous"):
+        to_conditions(face_model, np.eye(40, dtype=np.uint8)[0])
+    for wrong in ({"Smiling": "yes"}, {"Smiling": None}, {1: 1.0}):
+        with pytest.raises(UserError, match="not a name and a number"):
+            to_conditions(face_model, wrong)
+
+
+def test_strips_have_a_size(face_model, digit_model):
+    for call in (
+        lambda: ddpm_faces.strip(face_model, "Smiling", rows=0),
+        lambda: ddpm_faces.strip(face_model, "Smiling", columns=1),
+        lambda: ddpm_faces.board(face_model, "Smiling", "Male", columns=1),
+        lambda: class_strip(digit_model, 3, 8, columns=1),
+    ):
+        with pytest.raises(UserError, match="at least 2 columns"):
+            call()

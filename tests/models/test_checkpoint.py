@@ -217,3 +217,22 @@ def test_a_git_lfs_pointer_is_called_one(tmp_path):
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
     with pytest.raises(UserError, match="Git LFS pointer"):
         checkpoint.load(path)
+
+
+def test_a_description_that_claims_memory_is_refused_unread(face_file, tmp_path):
+    tensors, _, _ = checkpoint.read(Path(face_file))
+    path = tmp_path / "huge.safetensors"
+    names = ", ".join(["1"] * 3_000_000)
+    path.write_bytes(checkpoint.pack(tensors, {checkpoint.KEY: f'{{"format": 3, "labels": {{"names": [{names}]}}}}'}))
+    with pytest.raises(UserError, match="damaged"):
+        checkpoint.load(path)
+
+
+def test_only_what_wraps_a_network_is_unwrapped(face_model):
+    class Mine(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.module = face_model.network
+
+    own = Mine()
+    assert checkpoint.unwrapped(own) is own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -243,3 +244,17 @@ def test_settings_import_nothing_slow():
     code = "import sys, ddpm_faces.utils.settings; print(*sorted({'torch', 'numpy', 'PIL'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "\n"
+
+
+def test_saved_settings_with_odd_bytes_and_endless_nesting():
+    class Here(Settings):
+        root: Path = Path("data")
+        n: int = 1
+
+    odd = os.fsdecode(b"/data\xff")
+    assert load_json(Here, {"root": odd, "n": 2}, "config.json").root == Path(odd)
+    nested: list = []
+    for _ in range(100_000):
+        nested = [nested]
+    with pytest.raises(UserError, match=r"config.json is damaged"):
+        load_json(Here, {"n": nested}, "config.json")

@@ -70,6 +70,8 @@ def from_hub(root: Path) -> None:
     from huggingface_hub import HfApi, hf_hub_download
 
     names = [name for name in HfApi().list_repo_files(HUB, repo_type="dataset") if name.endswith(".parquet")]
+    if not names:
+        raise ValueError("there are no parquet files in it")
 
     def fill(folder: Path) -> None:
         for name in names:

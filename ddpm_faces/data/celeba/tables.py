@@ -65,8 +65,9 @@ def read_partition(path: Path) -> dict[str, int]:
     """Image name -> 0 train, 1 valid, 2 test. Raises UserError that names the row: a guess could train on test images."""
     rows = read_rows(path)
     heading = [HEADINGS[0], "partition"]  # the official file has none
-    if rows and "partition" in rows[0]:
+    if rows and rows[0] and ("partition" in rows[0] or rows[0][0].lower() in HEADINGS):
         heading, *rows = rows
+        heading = heading if "partition" in heading or len(heading) != 2 else [heading[0], "partition"]
     return {name: split for name, (split,) in _read_values(path, heading, rows, ["partition"], SPLIT_NUMBERS).items()}
 
 
