@@ -106,11 +106,10 @@ def find_extractor(
     weights: Inception's, as a file; otherwise they are downloaded once. Raises UserError where they cannot be had.
     """
     kind, stem = classifier.labels.kind, Path(classifier.source).stem
-    name = "classes" if name == "digits" else name  # as it was called in 0.1
     if name == INCEPTION:
         note = "torch-fidelity's InceptionV3, comparable where crop, size and counts are the same"
         return Extractor(name, load_inception(weights).to(find_device(device)), one_hot=True, colour=True, note=note)
-    if name not in (None, kind):
+    if name not in (None, kind) and (name, kind) != ("digits", "classes"):  # as it was called in 0.1
         raise UserError(f"no extractor '{name}' for these images: choose {kind} or {INCEPTION}")
     network = ClassifierFeatures(kind, ["features", "logits"], classifier.source).to(find_device(device))
     network.requires_grad_(False).eval()
