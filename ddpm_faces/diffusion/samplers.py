@@ -69,6 +69,10 @@ class NamedSampler(NamedTuple):
     function: Sampler
     steps: int
 
+    def steps_on(self, schedule: Schedule) -> int:
+        """The default number of steps, and no more than the schedule has."""
+        return min(self.steps, schedule.steps)
+
 
 SAMPLERS: dict[str, NamedSampler] = {}
 

@@ -130,7 +130,7 @@ def _find_steps(model: DiffusionModel, sampler: str | Sampler, steps: int | None
     """The sampler, and its number of steps on this model's schedule: an impossible number is refused before any work."""
     try:
         chosen = find_sampler(sampler)
-        count = min(chosen.steps, model.schedule.steps) if steps is None else steps
+        count = chosen.steps_on(model.schedule) if steps is None else steps
         if int(count) != count:
             raise ValueError(f"steps is a whole number, not {steps}")
         model.schedule.timesteps(int(count))

@@ -51,7 +51,7 @@ class SamplingSettings(Settings):
         from ddpm_faces.utils.errors import UserError
 
         try:
-            steps = min(find_sampler(self.sampler).steps, model.schedule.steps) if self.steps is None else self.steps
+            steps = find_sampler(self.sampler).steps_on(model.schedule) if self.steps is None else self.steps
         except ValueError as error:
             raise UserError(str(error)) from None
         return {

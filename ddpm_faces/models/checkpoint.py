@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -128,13 +130,20 @@ def parse_json(text: str, path: Path, versions: range) -> dict[str, Any]:
     """The object in a file's metadata, of one of these format versions. Raises UserError on any other."""
     if len(text) > MOST_TEXT:
         raise UserError(f"{path}: the description in it is damaged ({len(text):,} characters)")
-    try:
+    with describing(path):
         raw = json.loads(text)
         found = raw["format"]
         if found not in versions:
             advice = "train it again, or use the package that made it" if found == 1 else "update the package"
             raise UserError(f"{path} has format {found}; this ddpm_faces reads format {versions[-1]}: {advice}")
         return dict(raw)
+
+
+@contextmanager
+def describing(path: Path) -> Iterator[None]:
+    """Around the reading of a description: whatever a damaged or hostile one raises becomes one line."""
+    try:
+        yield
     except UserError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
@@ -151,15 +160,11 @@ def damaged(path: Path, error: Exception) -> UserError:
 def parse_config(text: str, path: Path) -> Config:
     """The Config in a checkpoint's metadata; UserError if it is not one, or of a newer format."""
     raw = parse_json(text, path, range(2, FORMAT + 1))
-    try:
+    with describing(path):
         if raw.pop("format") == 2:
             raw = upgraded(raw)
         find_architecture(raw.get("architecture", "unet"))  # here, since pydantic would word its error anew
         return Config.model_validate_json(json.dumps(raw))
-    except UserError:
-        raise
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-        raise damaged(path, error) from None
 
 
 def upgraded(raw: dict[str, Any]) -> dict[str, Any]:

@@ -185,12 +185,8 @@ def find_classifier(model: DiffusionModel, given: Path | None = None, device: st
 def parse_config(text: str, path: Path) -> ClassifierConfig:
     """The ClassifierConfig in a file's metadata; UserError if it is not one, or of a newer format."""
     raw = checkpoint.parse_json(text, path, range(1, FORMAT + 1))
-    try:
+    with checkpoint.describing(path):
         if raw.pop("format") == 1:
             labels = known_labels(tuple(raw["names"]))
             raw["labels"] = {"names": raw.pop("names"), "one_hot": raw.pop("exclusive"), "exclusive": labels.exclusive}
         return ClassifierConfig.model_validate_json(json.dumps(raw))
-    except UserError:
-        raise
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-        raise checkpoint.damaged(path, error) from None
