@@ -10,6 +10,7 @@ from pydantic import Field
 from ddpm_faces.data import DATASETS
 from ddpm_faces.utils.settings import Settings
 
+LrSchedule = Literal["cosine", "wsd"]
 Precision = Literal["auto", "no", "bf16", "fp16"]
 DEVICES = "cpu, cuda, cuda:1 or mps"
 DATA = f"the data set: {', '.join(DATASETS)}"
@@ -27,6 +28,8 @@ class Recipe(Settings):
     batch_size: int = Field(128, ge=1, le=65536, description="images a step, over all processes together")
     epochs: float = Field(12.0, ge=0, le=1e6, description="passes over the data; lr decays to 0 at the end of the last")
     lr: float = Field(1e-3, ge=0, le=1, description="highest learning rate, after the warm-up")
+    lr_schedule: LrSchedule = Field("cosine", description="after the warm-up; wsd stays constant and decays at the end")
+    lr_decay: float = Field(0.2, ge=0, le=1, description="the share of the steps in which wsd decays")
     warmup: int = Field(500, ge=0, le=10**7, description="steps in which lr rises from 0, at most a tenth of all")
     clip: float = Field(1.0, ge=0, le=1e6, description="largest norm of the gradient; 0 for no limit")
     ema: float = Field(0.999, ge=0, le=1, description="decay of the averaged weights, at most (n + 1) / (n + 10) after n steps")
@@ -75,6 +78,7 @@ class TrainSettings(Recipe):
     device: str = Field("auto", description=DEVICES)
     precision: Precision = Field("auto", description=PRECISION)
     threads: int | None = Field(None, ge=1, le=1024, description=THREADS)
+    compile: bool = Field(False, description="compile the network first (torch.compile): a minute, then faster on a GPU")
     import_: tuple[str, ...] = Field((), title="MODULE", description=IMPORT)
 
     @property
@@ -105,3 +109,40 @@ class ClassifierSettings(Settings):
     def path(self) -> Path:
         """The file to write."""
         return self.out or Path("runs") / f"classifier-{self.data}.safetensors"
+
+
+class DistilSettings(Settings):
+    """The settings of a distillation: the teacher, the student's steps, and for how long."""
+
+    model: str = Field("celeba64", description="the teacher: a shipped name, a run's folder or a file")
+    steps: int = Field(4, ge=1, le=100, description="network calls with which the student will sample")
+    init_from: str | None = Field(None, title="MODEL", description="begin with this student's weights (default: the teacher's)")
+    substeps: int = Field(4, ge=1, le=100, description="the teacher's steps for each of the student's")
+    images: int = Field(200_000, ge=1, le=10**9, description="images that the student samples while it learns")
+    minutes: float | None = Field(None, gt=0, le=1e5, description="plan the images for about so many minutes instead")
+    batch_size: int = Field(64, ge=1, le=65536, description="images at a time")
+    lr: float = Field(5e-4, ge=0, le=1, description="highest learning rate; it decays to 0 as half a cosine")
+    warmup: int = Field(100, ge=0, le=10**7, description="updates in which lr rises from 0, at most a tenth of all")
+    ema: float = Field(0.999, ge=0, le=1, description="decay of the averaged weights")
+    p_null: float = Field(0.1, ge=0, le=1, description="probability that a whole condition is dropped")
+    p_each: float = Field(0.7, ge=0, le=1, description="probability that single attributes are dropped, few or all but one")
+    seed: int = Field(0, ge=0, le=2**62, description="seed of noise and conditions")
+    save_every: int = Field(50, ge=1, description="batches from one saved state to the next")
+    out: Path | None = Field(None, title="FOLDER", description="the student's folder (default: runs/MODEL-fast)")
+    resume: bool = Field(False, description="go on with the distillation in --out")
+    device: str = Field("auto", description=DEVICES)
+    precision: Precision = Field("auto", description=PRECISION)
+    threads: int | None = Field(None, ge=1, le=1024, description=THREADS)
+    import_: tuple[str, ...] = Field((), title="MODULE", description=IMPORT)
+
+    @property
+    def folder(self) -> Path:
+        """The student's folder."""
+        return self.out or Path("runs") / f"{Path(self.model).stem}-fast"
+
+    def recipe(self) -> Recipe:
+        """What the loop's state needs of it."""
+        return Recipe(
+            batch_size=self.batch_size, lr=self.lr, warmup=self.warmup, ema=self.ema, p_null=self.p_null,
+            p_each=self.p_each, seed=self.seed,
+        )  # fmt: skip

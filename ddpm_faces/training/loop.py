@@ -24,6 +24,7 @@ from ddpm_faces.diffusion.loss import NoiseSample, loss, loss_weights, sample_no
 from ddpm_faces.diffusion.schedule import Schedule
 from ddpm_faces.training.config import Recipe
 from ddpm_faces.training.ema import EMA
+from ddpm_faces.training.rates import rate_schedule
 from ddpm_faces.utils.devices import place
 from ddpm_faces.utils.errors import UserError
 
@@ -74,8 +75,6 @@ class TrainState:
 
         total_steps: length of the learning rate's schedule. KeyError or RuntimeError if `saved` does not fit the network.
         """
-        from diffusers.optimization import get_cosine_schedule_with_warmup
-
         network = place(network, accelerator.device)
         ema = EMA(network, recipe.ema)
         adam = torch.optim.Adam(network.parameters(), lr=recipe.lr, fused=True)
@@ -85,7 +84,7 @@ class TrainState:
         for group in adam.param_groups:
             group["initial_lr"] = recipe.lr
         warmup = min(recipe.warmup, total_steps // 10)
-        scheduler = get_cosine_schedule_with_warmup(adam, warmup, total_steps, last_epoch=step - 1)
+        scheduler = rate_schedule(adam, recipe.lr_schedule, step, warmup, total_steps, recipe.lr_decay)
         parallel, optimizer = accelerator.prepare(network, adam)
         if saved is not None and accelerator.scaler is not None and saved.numbers["scaler"]:
             accelerator.scaler.load_state_dict(saved.numbers["scaler"])
@@ -148,7 +147,7 @@ def train(state: TrainState, dataset: Dataset, schedule: Schedule, total_steps: 
     loader = Loader(dataset, device)
 
     while state.step < total_steps:
-        rng.manual_seed(_seed(recipe.seed, state.step))
+        rng.manual_seed(batch_seed(recipe.seed, state.step))
         images, c = loader(batch_indices(len(dataset), batch, state.step, recipe.seed)[mine])
         shape = torch.Size((batch, *images.shape[1:]))  # noise for the whole batch, so that processes can share it
         whole = sample_noise(shape, conditions, schedule, recipe.p_null, recipe.p_each, rng)
@@ -178,7 +177,8 @@ def train(state: TrainState, dataset: Dataset, schedule: Schedule, total_steps: 
         yield Record(state.step, value.detach(), lr, state.step * batch, skip)
 
 
-def _seed(seed: int, step: int) -> int:
+def batch_seed(seed: int, step: int) -> int:
+    """The seed of all that is random in a step."""
     return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)
 
 

@@ -75,7 +75,7 @@ def hold(folder: Path) -> Iterator[None]:
 
 def describe_environment() -> dict[str, Any]:
     """Versions, git commit, command line and machine, so that a run can be understood later."""
-    versions = {name: metadata.version(name) for name in ("torch", "torchvision", "diffusers", "accelerate", "numpy")}
+    versions = {name: _version(name) for name in ("torch", "torchvision", "accelerate", "numpy")}
     try:
         here = Path(__file__).resolve().parent
         ask = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--match="]  # the commit, and whether files differ
@@ -84,6 +84,13 @@ def describe_environment() -> dict[str, Any]:
         commit = "unknown"
     started = time.strftime("%Y-%m-%d %H:%M:%S %z")
     return {"versions": versions, "commit": commit, "command": sys.argv, "machine": platform.platform(), "started": started}
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:  # put on the path by hand, as on a cluster
+        return "unknown"
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -180,12 +187,14 @@ def write_losses(folder: Path, rows: list[dict[str, float]]) -> None:
     files.write(folder / "loss.csv", text.getvalue().encode())
 
 
-def plot_losses(folder: Path, rows: list[dict[str, float]]) -> None:
+def plot_losses(
+    folder: Path, rows: list[dict[str, float]], label: str = "loss (MSE of the noise, weighted over steps)"
+) -> None:
     """loss.png: the rows of loss.csv, and a smoothed curve."""
     from matplotlib.figure import Figure  # without pyplot: no window, no global state
 
     figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.add_subplot(xlabel="images seen", ylabel="loss (MSE of the noise, weighted over steps)", yscale="log")
+    axes = figure.add_subplot(xlabel="images seen", ylabel=label, yscale="log")
     images, losses = [row["images"] for row in rows], [row["loss"] for row in rows]
     smooth, total, weight = [], 0.0, 0.0
     for value in losses:  # an exponential average, of which the first rows are a fair share

@@ -134,7 +134,7 @@ def start(settings: TrainSettings, accelerator: Accelerator, dataset: Dataset, t
         network.load_state_dict(checkpoint.load(settings.init_from).network.state_dict())
     elif hasattr(network, "linear_denoiser"):
         network.linear_denoiser.fit(dataset.image_batches(mirror=settings.flip))
-    return Start(TrainState.new(network, settings, accelerator, total), config, None)
+    return Start(_compiled(TrainState.new(network, settings, accelerator, total), settings), config, None)
 
 
 def _resumed(settings: TrainSettings, accelerator: Accelerator, dataset: Dataset, total: int) -> Start:
@@ -156,4 +156,12 @@ def _resumed(settings: TrainSettings, accelerator: Accelerator, dataset: Dataset
     if accelerator.is_main_process:
         run_folder.forget_after(folder, state.step)
     scales = {"guidance": settings.guidance, "guidance_alone": settings.guidance_alone}
-    return Start(state, config.model_copy(update={"facts": config.facts.model_copy(update=scales)}), progress)
+    described = config.model_copy(update={"facts": config.facts.model_copy(update=scales)})
+    return Start(_compiled(state, settings), described, progress)
+
+
+def _compiled(state: TrainState, settings: TrainSettings) -> TrainState:
+    """The state, whose steps run through torch.compile if that is asked for; weights and states stay as they are."""
+    if settings.compile:
+        state.parallel.compile()
+    return state
