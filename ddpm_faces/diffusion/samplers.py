@@ -6,14 +6,14 @@ sampling.py says what they share. `register_sampler` gives a sampler of your own
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from torch import Tensor
 
 from ddpm_faces.diffusion.guidance import Eps
 from ddpm_faces.diffusion.process import posterior
-from ddpm_faces.diffusion.sampling import NoiseSource, Sampler, State, jumps, predict
+from ddpm_faces.diffusion.sampling import Jump, NoiseSource, Sampler, State, jumps, predict
 from ddpm_faces.diffusion.schedule import Schedule
 
 
@@ -46,14 +46,27 @@ def dpm(eps: Eps, x: Tensor, schedule: Schedule, steps: int, noise: NoiseSource,
     lambda = log(alpha / sigma), to the middle of the step. The first step has no last x0, and the last step lands on x0
     itself. The steps are spaced as in Karras et al. 2022.
     """
+    return dpm_along(eps, x, schedule, jumps(schedule, steps, x, "karras"), clip)
+
+
+def dpm_along(eps: Eps, x: Tensor, schedule: Schedule, path: Iterable[Jump], clip: bool = False) -> Iterator[State]:
+    """`dpm` along any path: a part of the way, for example, which then begins with a first-order step."""
     last_x0, last_width = x, math.inf
-    for step, t, ab_t, ab_s in jumps(schedule, steps, x, "karras"):
+    for step, t, ab_t, ab_s in path:
         x0, _ = predict(eps, x, t, schedule, clip)
         width = _log_snr(ab_s) - _log_snr(ab_t)  # h of the paper; infinite for the last step
         ahead = 0.0 if math.isinf(width) else width / last_width / 2  # 1 / (2 r)
         d = x0 + ahead * (x0 - last_x0)
         x = ab_s**0.5 * d + ((1 - ab_s) / (1 - ab_t)) ** 0.5 * (x - ab_t**0.5 * d)  # DDIM (12) with D in x0's place
         last_x0, last_width = x0, width
+        yield State(step, x, x0)
+
+
+def few(eps: Eps, x: Tensor, schedule: Schedule, steps: int, noise: NoiseSource, clip: bool = False) -> Iterator[State]:
+    """DDIM at eta 0 on the few steps that a distilled student is trained for (training/distillation.py)."""
+    for step, t, _, ab_s in jumps(schedule, steps, x, "open"):
+        x0, e = predict(eps, x, t, schedule, clip)
+        x = ab_s**0.5 * x0 + (1 - ab_s) ** 0.5 * e  # DDIM (12)
         yield State(step, x, x0)
 
 
@@ -95,3 +108,4 @@ def find_sampler(sampler: str | Sampler) -> NamedSampler:
 register_sampler("dpm", dpm, 15)  # experiments/README.md tells how the 15 were chosen
 register_sampler("ddim", ddim, 50)
 register_sampler("ddpm", ddpm, 1000)
+register_sampler("few", few, 4)

@@ -6,7 +6,7 @@ animations need no sampler of their own. The last State's x is the sample. Gradi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -44,9 +44,24 @@ def predict(eps: Eps, x: Tensor, t: Tensor, schedule: Schedule, clip: bool) -> t
     return x0, e
 
 
-def jumps(schedule: Schedule, steps: int, like: Tensor, spacing: str = "even") -> Iterator[tuple[int, Tensor, float, float]]:
-    """From the noisiest step down: (step, t as (B,), alpha_bar there, alpha_bar where the step lands); the last lands at 1."""
-    ts = schedule.timesteps(steps, spacing)
-    alpha_bar = [*schedule.alpha_bar[ts].tolist(), 1.0]
-    for i, step in enumerate(ts):
-        yield step, torch.full((like.shape[0],), step, device=like.device), alpha_bar[i], alpha_bar[i + 1]
+class Jump(NamedTuple):
+    """From a step to an earlier one: the step, the same as t (B,), alpha_bar there, and where the jump lands (1: clean)."""
+
+    step: int
+    t: Tensor
+    alpha_bar: float
+    landing: float
+
+
+def jumps(schedule: Schedule, steps: int, like: Tensor, spacing: str = "even") -> Iterator[Jump]:
+    """From the noisiest step down, for `steps` model calls; the last lands on the clean image."""
+    return jumps_along(schedule, schedule.timesteps(steps, spacing), None, like)
+
+
+def jumps_along(schedule: Schedule, timesteps: Sequence[int], last: int | None, like: Tensor) -> Iterator[Jump]:
+    """From each of `timesteps` to the next, and at the end to `last`, or to the clean image if that is None."""
+    end = 1.0 if last is None else float(schedule.alpha_bar[last])
+    landings = [*(float(schedule.alpha_bar[t]) for t in timesteps[1:]), end]
+    for step, landing in zip(timesteps, landings, strict=True):
+        t = torch.full((like.shape[0],), step, device=like.device)
+        yield Jump(step, t, float(schedule.alpha_bar[step]), landing)

@@ -53,10 +53,13 @@ class Schedule:
 
         spacing: "even" over the schedule, or "karras" (Karras et al. 2022, (5)): even in the 7th root of sigma / alpha, from 80
         down to that of step 0. Karras spacing takes long steps where the image changes slowly and short ones where it
-        changes fast; of 20 even steps the first alone goes from 20,000 to 13, where much of a face is decided.
+        changes fast; of 20 even steps the first alone goes from 20,000 to 13, where much of a face is decided. "open": the
+        Karras grid of n + 1 steps without its last, which a sampler of few steps would waste on noise that nobody sees.
         """
         if not 1 <= n <= self.steps:
             raise ValueError(f"steps {n} is impossible: this model's schedule has 1 to {self.steps}")
+        if spacing == "open":
+            return self.timesteps(n + 1, "karras")[:-1] if n < self.steps else self.timesteps(n)
         if spacing == "even":
             return [math.ceil(self.steps * (n - i) / n) - 1 for i in range(n)]
         sigma = ((1 - self.alpha_bar) / self.alpha_bar).sqrt()  # of x / alpha, "variance exploding" units

@@ -38,7 +38,7 @@ def generate(
     seed: Seeds = 0,
     noise: Tensor | None = None,
     guidance: float | Tensor | None = None,
-    sampler: str | Sampler = "dpm",
+    sampler: str | Sampler | None = None,
     steps: int | None = None,
     batch_size: int = 64,
     precision: str = "auto",
@@ -50,9 +50,10 @@ def generate(
     seed + i, or give one seed for each image; an image depends on its seed, condition and guidance alone, never on its batch.
     noise: start noise (N, C, H, W) in place of the seeds' (which then give the later steps' noise only): a photo's inversion,
     or an optimised start. guidance: the scale, 1 plain, or (N,), one for each image; by default the scale that suits the model
-    (`DiffusionModel.guidance_for`). sampler: "dpm" (DPM-Solver++, 15 steps), "ddim" (50), "ddpm" (1000), another registered
-    name, or your own function on the contract of diffusion/samplers.py. batch_size: images at a time, halved where memory runs
-    out. precision: "bf16" or "fp16" where the device is faster with it ("auto"), or "no"; the images agree to about one of 255
+    (`DiffusionModel.guidance_for`). sampler: "dpm" (DPM-Solver++, 15 steps), "ddim" (50), "ddpm" (1000), "few" (4, for
+    distilled students), another registered name, or your own function on the contract of diffusion/samplers.py; by default
+    the model's own, which is dpm unless its file says otherwise. batch_size: images at a time, halved where memory runs out.
+    precision: "bf16" or "fp16" where the device is faster with it ("auto"), or "no"; the images agree to about one of 255
     shades. Gradients flow to the noise if it asks for them. Raises UserError on anything impossible.
     """
     if not isinstance(model, DiffusionModel):
@@ -60,7 +61,7 @@ def generate(
     vectors = to_conditions(model, condition, n)
     seeds = find_seeds(seed, len(vectors))
     scales = find_scales(model, vectors, guidance)
-    chosen, steps = _find_steps(model, sampler, steps)
+    chosen, steps = find_sampler_for(model, sampler, steps)
     precision, dtype = find_precision(precision, model.device), _dtype_of(model)
     if not isinstance(batch_size, int | np.integer) or batch_size < 1:
         raise UserError(f"the batch size is a whole number from 1, not {batch_size!r}")
@@ -126,11 +127,18 @@ def find_scales(model: DiffusionModel, vectors: Tensor, guidance: float | Tensor
     return scales.expand(len(vectors))
 
 
-def _find_steps(model: DiffusionModel, sampler: str | Sampler, steps: int | None) -> tuple[NamedSampler, int]:
-    """The sampler, and its number of steps on this model's schedule: an impossible number is refused before any work."""
+def find_sampler_for(
+    model: DiffusionModel, sampler: str | Sampler | None = None, steps: int | None = None
+) -> tuple[NamedSampler, int]:
+    """The sampler, and its number of steps on this model's schedule, by default those of the model's file.
+
+    Raises UserError on an unknown sampler, and before any work on an impossible number of steps.
+    """
+    own = model.config.facts.sampler or "dpm"
     try:
-        chosen = find_sampler(sampler)
-        count = chosen.steps_on(model.schedule) if steps is None else steps
+        chosen = find_sampler(own if sampler is None else sampler)
+        by_default = model.config.facts.steps if chosen.name == own else None
+        count = (by_default or chosen.steps_on(model.schedule)) if steps is None else steps
         if int(count) != count:
             raise ValueError(f"steps is a whole number, not {steps}")
         model.schedule.timesteps(int(count))

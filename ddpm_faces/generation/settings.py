@@ -25,8 +25,12 @@ class SamplingSettings(Settings):
     guidance: float | None = Field(
         None, description="0 ignores the condition, 1 is plain, more exaggerates (default: the model's)"
     )
-    sampler: str = Field("dpm", description="dpm, ddim, ddpm, or a name that an --import registers")
-    steps: int | None = Field(None, description="steps of the sampler (default: dpm 15, ddim 50, ddpm the whole schedule)")
+    sampler: str | None = Field(
+        None, description="dpm, ddim, ddpm, few, or a name that an --import registers (default: the model's)"
+    )
+    steps: int | None = Field(
+        None, description="steps of the sampler (default: the model's; dpm 15, ddim 50, ddpm the whole schedule, few 4)"
+    )
     seed: int = Field(0, ge=0, lt=2**62, description="image (in a strip, row) i starts from the noise of seed + i")
     batch_size: int = Field(64, ge=1, le=65536, description="images at a time; changes speed and memory, not the images")
     device: str = Field("auto", description="cpu, cuda, cuda:1, mps")
@@ -47,15 +51,11 @@ class SamplingSettings(Settings):
 
     def options(self, model: DiffusionModel) -> dict[str, Any]:
         """Keyword arguments of `generate`. UserError on a sampler that is not registered."""
-        from ddpm_faces.diffusion.samplers import find_sampler
-        from ddpm_faces.utils.errors import UserError
+        from ddpm_faces.generation.generate import find_sampler_for
 
-        try:
-            steps = find_sampler(self.sampler).steps_on(model.schedule) if self.steps is None else self.steps
-        except ValueError as error:
-            raise UserError(str(error)) from None
+        sampler, steps = find_sampler_for(model, self.sampler, self.steps)
         return {
-            "guidance": self.guidance, "sampler": self.sampler, "steps": steps,
+            "guidance": self.guidance, "sampler": sampler.name, "steps": steps,
             "batch_size": self.batch_size, "precision": self.precision, "progress": True,
         }  # fmt: skip
 

@@ -143,13 +143,13 @@ def save_classifier(path: str | Path, classifier: Classifier) -> Path:
 
 
 def shipped_classifiers() -> dict[str, Path]:
-    """The classifiers that come with the package, by the name of the model whose images they classify."""
-    beside = {name: path.parent / "classifiers" / path.name for name, path in checkpoint.shipped().items()}
-    return {name: path for name, path in beside.items() if path.exists()}
+    """The shipped classifiers: those with a model's name classify its images; `celeba64-judge` only measures."""
+    folder = next(iter(checkpoint.shipped().values())).parent / "classifiers"
+    return {path.stem: path for path in sorted(folder.glob("*.safetensors"), key=lambda path: path.stem)}
 
 
 def load_classifier(classifier: str | Path = "celeba64", device: str | torch.device = "cpu") -> Classifier:
-    """A classifier by the shipped name of the model it goes with ("celeba64", "mnist32"), or by file. Raises UserError."""
+    """A classifier by its shipped name ("celeba64", "celeba64-judge", "mnist32"), or by file. Raises UserError."""
     device, known = find_device(device), shipped_classifiers()
     path = known.get(str(classifier), files.expand(classifier))
     if not path.is_file():
@@ -166,7 +166,7 @@ def find_classifier(model: DiffusionModel, given: Path | None = None, device: st
     """The classifier for a model's images: the file given, or the shipped one that fits. UserError if there is none."""
     train = "train one with `python -m ddpm_faces.train_classifier` and give it as --classifier FILE"
     if given is None:
-        known = (load_classifier(name, device) for name in shipped_classifiers())
+        known = (load_classifier(name, device) for name in shipped_classifiers())  # a model's own before celeba64-judge
         fitting = [c for c in known if c.config.image == model.image_shape]
         if not fitting:
             raise UserError(f"no shipped classifier is for images of shape {model.image_shape}: {train}")

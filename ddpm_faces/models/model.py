@@ -27,13 +27,15 @@ class Facts(BaseModel):
     """What a checkpoint says of its training; further facts are kept as they come.
 
     guidance: the scale that suits the model where the whole condition is said, and guidance_alone, where one attribute alone is
-    (the same unless it is given). data, crop, licence: what the model was trained on. step, images_seen, minutes: for how long.
-    init_from: the model that training began with.
+    (the same unless it is given). sampler and steps: the ones that suit the model, by default dpm's. data, crop, licence: what
+    the model was trained on. step, images_seen, minutes: for how long. init_from: the model that training began with.
     """
 
     model_config = ConfigDict(extra="allow", strict=True)
     guidance: Scale = 1.0
     guidance_alone: Scale | None = None
+    sampler: str | None = None
+    steps: Annotated[int, Field(ge=1)] | None = None
     data: str | None = None
     crop: str | None = None
     licence: str | None = None
