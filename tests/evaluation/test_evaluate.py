@@ -223,7 +223,8 @@ def test_without_a_classifier_one_line_says_how_to_train_one(toy_model, tmp_path
 
 def test_a_classifier_of_another_size_or_of_other_names_is_refused(toy_model, tmp_path, capsys):
     large = save_classifier(tmp_path / "large.safetensors", random_classifier(CELEBA, (3, 64, 64)))
-    other = save_classifier(tmp_path / "other.safetensors", random_classifier(Labels(tuple(f"Another_{n}" for n in CELEBA.names)), (3, 16, 16)))
+    labels = Labels(tuple(f"Another_{name}" for name in CELEBA.names))
+    other = save_classifier(tmp_path / "other.safetensors", random_classifier(labels, (3, 16, 16)))
     for path, message in ((large, r"(3, 64, 64), not (3, 16, 16)"), (other, "knows other names")):
         assert main(["--model", str(toy_model), "--classifier", str(path), "--out", str(tmp_path / "out")]) == 2
         assert message in capsys.readouterr().err
