@@ -15,7 +15,10 @@ from ddpm_faces.utils.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from ddpm_faces.diffusion.samplers import register_sampler as register_sampler
+    from ddpm_faces.generation.edit import edit as edit
+    from ddpm_faces.generation.edit_photo import edit_photo as edit_photo
     from ddpm_faces.generation.generate import generate as generate
+    from ddpm_faces.generation.invert import invert as invert
     from ddpm_faces.generation.strips import board as board
     from ddpm_faces.generation.strips import strip as strip
     from ddpm_faces.models.checkpoint import load as load
@@ -29,15 +32,19 @@ _HOME = {
     "DiffusionModel": "models.model",
     "UserError": "utils.errors",
     "board": "generation.strips",
+    "edit": "generation.edit",
+    "edit_photo": "generation.edit_photo",
     "generate": "generation.generate",
     "grid": "utils.images",
+    "invert": "generation.invert",
     "load": "models.checkpoint",
     "register_sampler": "diffusion.samplers",
     "save": "models.checkpoint",
     "strip": "generation.strips",
 }
 __all__ = [
-    "DiffusionModel", "UserError", "board", "generate", "grid", "load", "register_sampler", "save", "strip",
+    "DiffusionModel", "UserError", "board", "edit", "edit_photo", "generate", "grid", "invert", "load", "register_sampler",
+    "save", "strip",
 ]  # fmt: skip
 
 

@@ -178,9 +178,12 @@ class DiffusionModel:
         """The conditions that say nothing, one for each of conditions (N, K)."""
         return torch.zeros_like(conditions)
 
-    def eps(self, conditions: Tensor, guidance: float | Tensor = 1.0) -> Eps:
-        """eps(x, t) for conditions (N, K) under guidance: the contract of samplers, inversion and search."""
-        return guided(self.network, conditions, guidance, self.null(conditions))
+    def eps(self, conditions: Tensor, guidance: float | Tensor = 1.0, away_from: Tensor | None = None) -> Eps:
+        """eps(x, t) for conditions (N, K) under guidance: the contract of samplers, inversion and search.
+
+        away_from: the conditions (N, K) that guidance leads away from, as an edit needs it; by default the null condition.
+        """
+        return guided(self.network, conditions, guidance, self.null(conditions) if away_from is None else away_from)
 
     def decode(self, x: Tensor) -> Tensor:
         """Samples (N, C, H, W) -> images in [-1, 1]."""

@@ -4,7 +4,8 @@
         n: int = Field(16, ge=1, le=4096, description="number of images")
 
 pydantic checks types, ranges and choices. A flag is a field's name with dashes: `--batch-size` sets `batch_size`, and
-`--from` sets `from_`. A bool is a switch (--x, --no-x). A tuple's flag takes a list with commas, and may be repeated.
+`--from` sets `from_`. A bool is a switch (--x, --no-x). A tuple's flag takes a list with commas, and may be repeated. A tuple
+declared with `json_schema_extra=WORDS` has no flag: it takes the words that stand alone, as in `edit one.jpg two.jpg`.
 """
 
 from __future__ import annotations
@@ -21,15 +22,17 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model, field_validator
+from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from ddpm_faces.utils.command import PROGRAM, command, tell
 from ddpm_faces.utils.errors import UserError, hint
 
-__all__ = ["Settings", "command", "from_flags", "given", "load_json", "parse"]
+__all__ = ["WORDS", "Settings", "command", "from_flags", "given", "load_json", "parse"]
 
 S = TypeVar("S", bound="Settings")
+WORDS: JsonDict = {"words": True}  # marks the field that takes the words without a flag
 
 
 class Settings(BaseModel):
@@ -115,15 +118,19 @@ class _Switch(argparse.BooleanOptionalAction):
 def _read_flags(cls: type[Settings], argv: Sequence[str], description: str | None) -> dict[str, Any]:
     """The text, or list of texts for a tuple, that each flag was given."""
     fields = cls.model_fields
-    flags = {_flag(name): name for name in fields}
-    parser = _parser(flags, fields, description)
+    words = next((name for name, field in fields.items() if field.json_schema_extra == WORDS), None)
+    flags = {_flag(name): name for name in fields if name != words}
+    parser = _parser(flags, fields, description, words)
     valued = [flag for flag, name in flags.items() if fields[name].annotation is not bool]
     said, rest = parser.parse_known_args(_join(argv, valued))
+    alone = vars(said).pop(words, []) if words else []  # argparse takes those of one place only
+    if words:
+        alone, rest = [*alone, *(w for w in rest if not w.startswith("-"))], [w for w in rest if w.startswith("-")]
     if rest:
         word = rest[0].partition("=")[0]
         close = f"no flag {word}{hint(word, flags)}" if word.startswith("--") else f"unexpected word {word!r}"
         parser.error(f"{close}; put commas between the values of one flag" if not word.startswith("--") else close)
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {words: alone} if words and alone else {}
     for name, texts in vars(said).items():
         if typing.get_origin(fields[name].annotation) is tuple:
             values[name] = [part.strip() for text in texts for part in text.split(",") if part.strip()]
@@ -134,12 +141,16 @@ def _read_flags(cls: type[Settings], argv: Sequence[str], description: str | Non
     return values
 
 
-def _parser(flags: Mapping[str, str], fields: Mapping[str, FieldInfo], description: str | None) -> _Parser:
+def _parser(
+    flags: Mapping[str, str], fields: Mapping[str, FieldInfo], description: str | None, words: str | None = None
+) -> _Parser:
     from ddpm_faces.utils.version import __version__
 
     summary = (description or "").strip().partition("\n")[0]  # python -OO drops docstrings
     parser = _Parser(PROGRAM.get(), description=summary, allow_abbrev=False, argument_default=argparse.SUPPRESS)
     parser.add_argument("--version", action="version", version=f"ddpm_faces {__version__}")
+    if words:
+        parser.add_argument(words, nargs="*", metavar=_metavar(words, fields[words]), help=_help(fields[words]))
     for flag, name in flags.items():
         field = fields[name]
         if field.annotation is bool:
