@@ -72,7 +72,7 @@ test: .venv/ready  ## run the tests, about five minutes on two idle cores (not t
 notebooks: .venv/ready  ## make the course's .ipynb files and badges from notebooks/*.py and setup.cfg
 	$(PY) notebooks/make.py
 
-course: .venv/ready  ## run the six notebooks, some minutes; out/course has them as pages, with their images
+course: .venv/ready  ## run the seven notebooks, some minutes; out/course has them as pages, with their images
 	COURSE_OUT=out/course $(PYTEST) -m course tests/notebooks
 	@echo "open out/course/1_noise.html"
 

@@ -453,5 +453,4 @@ check(lambda: step(torch.ones(1), torch.ones(1), 0.5), draws_as_dpm, "DDIM (12) 
 # ```
 # </details>
 #
-# This is the end of the course. The package's documentation shows how to train on images of your own and how to add data sets,
-# networks and samplers ("Add your own"). And `ddpm_faces/diffusion/` is short enough to read whole.
+# **Next:** [7_editing](7_editing.ipynb): from a photo back to its noise, and forward again with a smile.

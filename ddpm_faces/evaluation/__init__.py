@@ -6,6 +6,8 @@ PARTS = {
     "control": "ddpm_faces.evaluation.control",
     "strips": "ddpm_faces.evaluation.strips",
     "memorisation": "ddpm_faces.evaluation.memorisation",
+    "editing": "ddpm_faces.evaluation.editing",
     "sweep": "ddpm_faces.evaluation.sweep",
 }
+ON_DEMAND = ("editing", "sweep")  # parts that take long, and are done where --only names them
 LEAST = 64  # images, for any statistic at all

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
-from ddpm_faces.evaluation import LEAST, PARTS
+from ddpm_faces.evaluation import LEAST, ON_DEMAND, PARTS
 from ddpm_faces.generation.settings import SamplingSettings
 
 MOST = 100_000  # images
@@ -19,7 +19,7 @@ class EvaluateSettings(SamplingSettings):
     data: str | None = Field(None, description="the data set (default: what the model says of itself)")
     n: int = Field(1000, ge=LEAST, le=MOST, description="images")
     only: tuple[str, ...] = Field(
-        tuple(part for part in PARTS if part != "sweep"), title="PART", description=f"parts to do, of {', '.join(PARTS)}"
+        tuple(part for part in PARTS if part not in ON_DEMAND), title="PART", description=f"parts to do, of {', '.join(PARTS)}"
     )
     extractor: str | None = Field(
         None, description="attributes or classes (the features of the classifier, the default), or inception"
@@ -30,6 +30,9 @@ class EvaluateSettings(SamplingSettings):
     classifier: Path | None = Field(None, title="FILE", description="the attribute classifier (default: the shipped one)")
     each: int = Field(16, ge=1, le=1000, description="images with and without, of each attribute asked alone")
     persons: int = Field(4, ge=1, le=1000, description="strips of each attribute")
+    edits: int = Field(48, ge=2, le=10_000, description="real faces of each attribute to edit, half of which have it")
+    edit_curves: int = Field(4, ge=0, le=1000, description="the same, for every method and strength of the curves; 0 for none")
+    judge: str | None = Field(None, title="FILE", description="classifier that judges edits (default: celeba64-judge)")
     sweep_n: int = Field(256, ge=LEAST, le=MOST, title="N", description="images a point of the sweep")
     write_guidance: bool = Field(False, description="after a sweep, write the guidance chosen into the model's file")
     out: Path | None = Field(None, title="FOLDER", description="the report's folder (default out/evaluate-MODEL)")

@@ -64,8 +64,8 @@ def edit(
 
     wish: "Eyeglasses,-Smiling", a mapping of names to values in [-1, 1], or one of these for each photo. attributes: what is
     known of the photos, which corrects the classifier's estimate. strength: the guidance from the photo's attributes to the
-    wish, one for each photo if there are several, or "auto": the smallest of STRENGTHS at which the classifier sees the wish,
-    and no edit where it does already. steps, depth: of the inversion, see
+    wish, one for each photo if there are several, or "auto": the smallest of STRENGTHS at which the classifier sees the wish
+    (or comes nearest to it), and no edit where it does already. steps, depth: of the inversion, see
     `ladder`. keep: "region" changes the attribute's own place only (regions.py), "all" the whole image, "none" gives the
     sampled image without the photo's pixels, for comparison. method: "difference" (editing.py); "noised" and "ddpm", the
     same along noised copies (FlowEdit, edit-friendly DDPM); "ddim", "o-belm", "bdia" or "edict", inversion and sampling under
@@ -163,26 +163,29 @@ class _Plan:
 
         image, change = x.clone(), torch.zeros_like(x)
         used = torch.zeros(n)
-        met = self.met(x, wanted, least)
+        margin = self.margin(x, wanted, least)
         asked = torch.tensor([bool(wish) for wish in wishes])
         for scales in strengths:
-            rows = (asked & ~met if self.only_open else asked).nonzero().flatten()
+            rows = (asked & (margin < 0) if self.only_open else asked).nonzero().flatten()
             if not len(rows):
                 break
-            image[rows], change[rows] = changed(rows, scales[rows], mask[rows])
-            used[rows] = scales[rows]
-            met[rows] = self.met(image[rows], wanted[rows], least[rows])
-        return Edited(image.cpu(), change.cpu(), mask.cpu().expand(n, -1, -1, -1), estimated, used, met)
+            image_now, change_now = changed(rows, scales[rows], mask[rows])
+            margin_now = self.margin(image_now, wanted[rows], least[rows])
+            better = margin_now > margin[rows] if self.only_open else torch.ones_like(rows, dtype=torch.bool)
+            rows, kept = rows[better], better.to(x.device)  # what is stronger, but no clearer, is only further from the photo
+            image[rows], change[rows] = image_now[kept], change_now[kept]
+            used[rows], margin[rows] = scales[rows], margin_now[better]
+        return Edited(image.cpu(), change.cpu(), mask.cpu().expand(n, -1, -1, -1), estimated, used, margin >= 0)
 
     def wanted(self, wishes: list[dict[str, float]]) -> tuple[Tensor, Tensor]:
         """The direction (N, K) in which each logit should go, 0 where it does not matter, and how far at least (N, K)."""
         values = torch.stack([self.model.labels.vector(wish) for wish in wishes])
         return values.sign(), (2 * torch.atanh(values.abs().clamp(max=0.99))).clamp(max=MARGIN)
 
-    def met(self, image: Tensor, wanted: Tensor, least: Tensor) -> Tensor:
-        """Whether the classifier sees every wish fulfilled: (N,)."""
+    def margin(self, image: Tensor, wanted: Tensor, least: Tensor) -> Tensor:
+        """By how much the classifier's logit for the wish that it sees least exceeds what is needed: (N,); inf for no wish."""
         logits = self.classifier.extract(image.float().clamp(-1, 1)).logits - self.classifier.config.thresholds
-        return ((wanted * logits >= least) | (wanted == 0)).all(dim=1)
+        return (wanted * logits - least).masked_fill(wanted == 0, float("inf")).amin(dim=1)
 
 
 def conditions(model: DiffusionModel, wishes: list[dict[str, float]], estimated: Tensor) -> tuple[Tensor, Tensor]:

@@ -81,16 +81,18 @@ def test_the_conditions_of_an_edit_differ_in_the_wish_and_what_excludes_it():
 
 
 def test_automatic_strength_stops_at_the_first_that_the_classifier_believes(model, classifier, photos, monkeypatch):
-    seen = []
+    seen, found = [], iter([[-3.0, -3, -3], [-2.0, -2, -2], [0.5, -1, -2.5], [-0.5, -2.2], [-0.7, -1]])
 
-    def met(self, image, wanted, least):
+    def margin(self, image, wanted, least):
         seen.append(len(image))
-        return torch.zeros(len(image), dtype=torch.bool) if len(seen) < 3 else torch.arange(len(image)) == 0
+        return torch.tensor(next(found))
 
-    monkeypatch.setattr(editing._Plan, "met", met)
+    monkeypatch.setattr(editing._Plan, "margin", margin)
+    monkeypatch.setattr(editing, "STRENGTHS", (2.0, 4.0, 6.0, 8.0))
     result = edit(model, photos, "Smiling", steps=2, classifier=classifier)
-    assert seen == [3, 3, 3, 2], "asked of the photos themselves, then of those that are open, at 2.5, 4 and 6"
-    assert result.strength.tolist() == [4, 6, 6]
+    assert seen == [3, 3, 3, 2, 2], "asked of the photos themselves, then of those that are open"
+    assert result.strength.tolist() == [4, 6, 8], "the first that is believed, or else the one that comes nearest"
+    assert result.met.tolist() == [True, False, False]
 
 
 def test_the_estimate_is_the_classifiers_with_what_is_known_in_its_place(classifier, photos):

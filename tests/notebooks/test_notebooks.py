@@ -26,12 +26,12 @@ assert spec is not None and spec.loader is not None
 make = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(make)
 
-NAMES = ["1_noise", "2_digits", "3_guidance", "4_faces", "5_samplers", "6_measuring"]
+NAMES = ["1_noise", "2_digits", "3_guidance", "4_faces", "5_samplers", "6_measuring", "7_editing"]
 SOLUTION = re.compile(r"<details><summary>Solution</summary>.*?```python\n(.*?)```.*?</details>", re.DOTALL)
 each = pytest.mark.parametrize("source", make.SOURCES, ids=lambda p: p.stem)
 
 
-def test_there_are_six_and_each_leads_to_the_next():
+def test_there_are_seven_and_each_leads_to_the_next():
     assert [path.stem for path in make.SOURCES] == NAMES
     assert sorted(path.stem for path in make.HERE.glob("*.ipynb")) == NAMES
     for source, following in zip(make.SOURCES, NAMES[1:], strict=False):
