@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, model_validator
 
 from ddpm_faces.generation.settings import ImageSettings
+from ddpm_faces.utils.errors import UserError
 from ddpm_faces.utils.settings import command, parse
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class InterpolateSettings(ImageSettings):
     gif: bool = Field(False, description="write an animation beside the strip, too")
     from_digit: int | None = Field(None, description="for models of classes: begin with this one")
     to_digit: int | None = Field(None, description="and end with this one")
+    classes: str | None = Field(None, title="FROM,TO", description="the same for any model of classes, by name: cat,dog")
 
     @model_validator(mode="after")
     def _one_kind_of_change(self) -> InterpolateSettings:
@@ -37,11 +39,13 @@ class InterpolateSettings(ImageSettings):
             raise ValueError(f"--from and --to are both {self.to:g}: nothing would change")
         if self.list_attributes:
             return self
+        if self.classes is not None and (self.from_digit, self.to_digit) != (None, None):
+            raise ValueError("--classes and --from-digit say the same: give one of them")
         if not self.digits and not self.attr:
             raise ValueError("say what to change: --attr Eyeglasses, or --from-digit 3 --to-digit 8")
         if self.digits and (self.attr or self.set):
             raise ValueError("digits have no attributes: give --from-digit and --to-digit, or --attr and --set, not both")
-        if self.digits and None in (self.from_digit, self.to_digit):
+        if self.classes is None and self.digits and None in (self.from_digit, self.to_digit):
             raise ValueError("--from-digit and --to-digit are two different digits: give both")
         if len(self.attr) > 2:
             raise ValueError(f"--attr takes one attribute, or two for a board, not {len(self.attr)}; try --attr Eyeglasses")
@@ -56,7 +60,7 @@ class InterpolateSettings(ImageSettings):
     @property
     def digits(self) -> bool:
         """Whether a strip of classes is asked for."""
-        return self.from_digit is not None or self.to_digit is not None
+        return self.from_digit is not None or self.to_digit is not None or self.classes is not None
 
 
 def sample_strip(settings: InterpolateSettings, model: DiffusionModel, options: dict[str, Any]) -> Strip:
@@ -64,6 +68,12 @@ def sample_strip(settings: InterpolateSettings, model: DiffusionModel, options: 
     from ddpm_faces.generation import strips
 
     shared = {"columns": settings.columns, "seed": settings.seed, **options}
+    if settings.classes is not None:
+        model.require("classes")
+        ends = model.labels.parse_classes(settings.classes)
+        if len(ends) != 2:
+            raise UserError(f"--classes {settings.classes}: a strip goes from one class to another, as in --classes cat,dog")
+        return strips.class_strip(model, *ends, rows=settings.n or 4, **shared)
     if settings.from_digit is not None and settings.to_digit is not None:
         return strips.class_strip(model, settings.from_digit, settings.to_digit, rows=settings.n or 4, **shared)
     shared |= {"start": settings.from_, "end": settings.to}
@@ -79,7 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ddpm_faces.utils.files import free_path
     from ddpm_faces.utils.images import check_path, write_gif, write_image
 
-    changed = f"{settings.from_digit}-{settings.to_digit}" if settings.digits else "-".join(settings.attr)
+    ends = settings.classes or f"{settings.from_digit}-{settings.to_digit}"
+    changed = ends if settings.digits else "-".join(settings.attr)
     name = "".join(c if c.isalnum() or c in "-_" else "_" for c in changed)
     path = check_path(settings.out or free_path(Path("out") / f"interpolate-{name}.png"))
     model = settings.load("mnist32" if settings.digits else "celeba64")

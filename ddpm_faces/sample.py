@@ -19,7 +19,8 @@ from ddpm_faces.utils.settings import command, parse
 class SampleSettings(ImageSettings):
     """The settings of `sample`."""
 
-    digits: str | None = Field(None, description="for models of classes: 0-9 or 3,5,8; one column each")
+    digits: str | None = Field(None, description="for models of digits: 0-9 or 3,5,8; one column each")
+    classes: str | None = Field(None, description="the same for any model of classes: cat,dog")
 
 
 @command
@@ -32,14 +33,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ddpm_faces.utils.images import check_images, grid, write_images
 
     path = check_images(settings.out or free_path(Path("out") / ("digits.png" if settings.digits else "samples.png")))
-    model = settings.load("mnist32" if settings.digits else "celeba64")
+    asked_classes = settings.classes or settings.digits
+    model = settings.load("mnist32" if asked_classes else "celeba64")
     if settings.list_attributes:
         print("\n".join(model.names))
         return 0
     classes: list[int] = []
-    if settings.digits is not None:
+    if asked_classes is not None:
         model.require("classes")
-        classes = model.labels.parse_classes(settings.digits)
+        classes = model.labels.parse_classes(asked_classes)
     if settings.set:
         model.require("attributes")
     elif model.labels.one_hot and not classes:

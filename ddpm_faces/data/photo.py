@@ -28,24 +28,30 @@ class Photo(NamedTuple):
 
 def open_photo(path: Path) -> Photo:
     """Read a JPEG, PNG, BMP or WebP file. EXIF's turn is carried out; grey becomes RGB. Raises UserError on anything else."""
+    return read_photo(path, str(path))
+
+
+def read_photo(file: Path | io.BytesIO, name: str) -> Photo:
+    """The same from a path or from a file's content. name: for the error's line."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(file, formats=FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:
-                raise UserError(f"{path} has {image.width}x{image.height} pixels: make it smaller first")
+                raise UserError(f"{name} has {image.width}x{image.height} pixels: make it smaller first")
             found = image.format or "PNG"
             image.load()
             upright = ImageOps.exif_transpose(image)
             if upright.mode.startswith("I;16"):
                 upright = upright.point(lambda value: value / 256).convert("L")
             elif upright.mode.startswith(("I", "F")):
-                raise UserError(f"{path} has pixels of mode {upright.mode}: save it with 8 bits a channel")
+                raise UserError(f"{name} has pixels of mode {upright.mode}: save it with 8 bits a channel")
             layers = upright.convert("RGBA") if upright.has_transparency_data else None
             alpha = None if layers is None else np.array(layers.getchannel("A"))
             return Photo(np.array((layers or upright).convert("RGB")), alpha, found)
     except UserError:
         raise
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} is no photo that can be read ({explain(error, path)})") from None
+        reason = explain(error, file if isinstance(file, Path) else None)
+        raise UserError(f"{name} is no photo that can be read ({reason})") from None
 
 
 def check_ending(path: Path) -> str:

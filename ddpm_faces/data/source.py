@@ -17,11 +17,12 @@ SPLITS = ("train", "valid", "test")
 class DataSource:
     """One data set. Its module holds an object of this class, named SOURCE; see `ddpm_faces.data.DATASETS`."""
 
-    open: Callable[[Path, str, str | None, int | None], Dataset]  # (root, split, crop, size), the last two None where unsaid
+    open: Callable[..., Dataset]  # (root, split, crop, size), the last two None where unsaid; and table=PATH, see `tables`
     licence: str  # what may be done with models that were trained on it
     recipe: Mapping[str, Any] = field(default_factory=dict)  # defaults of the training settings; flags override them
     classifier_epochs: float = 6.0  # passes over the training split that suit an attribute classifier
     fetch: Callable[[Path], None] | None = None  # download into root what is not there; None where nothing need be fetched
     crops: tuple[str, ...] = ()  # the crops to choose from, the default first; () where images are taken whole
+    tables: bool = False  # whether `open` takes a table of labels
     faces: bool = False  # whether images show faces, photographed or drawn
     people: bool = False  # whether they are photographs of real people, which are not to be published

@@ -43,13 +43,13 @@ def prepare(settings: EvaluateSettings) -> Suite:
         data,
         source,
         crop,
-        *(open_split(model, data, settings.data_root, split, crop) for split in ("train", "test")),
+        *(open_split(model, data, settings, split, crop) for split in ("train", "test")),
     )
 
 
-def open_split(model: DiffusionModel, data: str, root: Path, split: str, crop: str | None) -> Dataset:
+def open_split(model: DiffusionModel, data: str, settings: EvaluateSettings, split: str, crop: str | None) -> Dataset:
     """A split with the conditions that the model knows. Raises UserError unless its images are the model's, and enough."""
-    dataset = open_dataset(data, root, split, crop, model.image_shape[1])
+    dataset = open_dataset(data, settings.data_root, split, crop, model.image_shape[1], settings.table)
     if dataset.image_shape != model.image_shape or not set(model.names) <= set(dataset.names):
         raise UserError(f"{model.source} makes other images, or knows other names, than {data} has: give --data")
     if len(dataset) < LEAST:

@@ -17,6 +17,7 @@ class EvaluateSettings(SamplingSettings):
 
     data_root: Path = Field(Path("data"), description="folder that holds the data set that the model was trained on")
     data: str | None = Field(None, description="the data set (default: what the model says of itself)")
+    table: Path | None = Field(None, title="FILE", description="table of labels of --data folder, if it is not in the folder")
     n: int = Field(1000, ge=LEAST, le=MOST, description="images")
     only: tuple[str, ...] = Field(
         tuple(part for part in PARTS if part not in ON_DEMAND), title="PART", description=f"parts to do, of {', '.join(PARTS)}"

@@ -32,7 +32,8 @@ def train_classifier(settings: ClassifierSettings) -> Classifier:
     use_threads(settings.threads)
     if settings.epochs is None:
         settings = settings.model_copy(update={"epochs": source.classifier_epochs})
-    train, test = (open_dataset(settings.data, settings.data_root, split, settings.crop) for split in ("train", "test"))
+    wanted = (settings.crop, settings.size, settings.table)
+    train, test = (open_dataset(settings.data, settings.data_root, split, *wanted) for split in ("train", "test"))
     torch.manual_seed(settings.seed)
     config = ClassifierConfig(
         labels=train.labels, image=train.image_shape, channels=ClassifierNetwork.CHANNELS, frequencies=train.frequencies
@@ -49,7 +50,7 @@ def train_classifier(settings: ClassifierSettings) -> Classifier:
     facts = {
         "data": settings.data,
         "licence": source.licence,
-        "settings": settings.model_dump(mode="json", exclude={"data_root", "out", "import_"}),
+        "settings": settings.model_dump(mode="json", exclude={"data_root", "table", "out", "import_"}),
         "pictures": {"train": len(train), "test": len(test)},
         "minutes": round((time.monotonic() - start) / 60, 1),
         "date": date.today().isoformat(),

@@ -14,8 +14,10 @@ LrSchedule = Literal["cosine", "wsd"]
 Precision = Literal["auto", "no", "bf16", "fp16"]
 DEVICES = "cpu, cuda, cuda:1 or mps"
 DATA = f"the data set: {', '.join(DATASETS)}"
-CROP = "CelebA's crop: center140, box128 or center148 (default: the first)"
+CROP = "CelebA's crop: center140, box128 or center148; a folder's: center or face (default: the first)"
 ROOT = "folder that holds the data set"
+TABLE = "CSV, TSV or JSON lines with the labels of --data folder (default: labels.csv or the like, in it)"
+SIZE = "side of an image in pixels, a multiple of 8 from 16 to 128 (default: the data set's)"
 IMPORT = "module to import first: it may register data sets, networks or presets of your own"
 PRECISION = "arithmetic: auto takes what the hardware does well"
 THREADS = "CPU threads (default: by a short probe)"
@@ -55,6 +57,8 @@ class TrainSettings(Recipe):
     download: bool = Field(False, description="fetch the data set into --data-root if it is not there")
     preset: str = Field("toy32", description="the network: toy32, mnist32 or celeba64 (default: the one for the data set)")
     crop: str | None = Field(None, description=CROP)
+    size: int | None = Field(None, ge=8, le=512, description=SIZE)
+    table: Path | None = Field(None, title="FILE", description=TABLE)
     attributes: tuple[str, ...] = Field((), description="train on these attributes only (default: all of the data set)")
     unconditional: bool = Field(False, description="no conditions at all: the baseline")
     embedding: int = Field(32, ge=1, le=1024, description="channels that the conditions become")
@@ -93,6 +97,8 @@ class ClassifierSettings(Settings):
     data: str = Field("celeba", description=DATA)
     data_root: Path = Field(Path("data"), description=ROOT)
     crop: str | None = Field(None, description=CROP)
+    size: int | None = Field(None, ge=8, le=512, description=SIZE)
+    table: Path | None = Field(None, title="FILE", description=TABLE)
     epochs: float | None = Field(None, ge=0, le=1e6, description="passes over the training split (default: the data set's)")
     batch_size: int = Field(64, ge=1, le=65536, description="images a step")
     lr: float = Field(2e-3, ge=0, le=1, description="highest learning rate")

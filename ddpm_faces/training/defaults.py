@@ -17,7 +17,7 @@ from ddpm_faces.utils.settings import load_json
 
 # What a resumed run may not change, because the steps before would not fit.
 FIXED = (
-    *("data", "preset", "crop", "attributes", "unconditional", "embedding", "schedule", "schedule_steps"),
+    *("data", "preset", "crop", "size", "attributes", "unconditional", "embedding", "schedule", "schedule_steps"),
     *("batch_size", "seed", "flip", "weighting"),
 )
 # What a resumed run does not take from its config.json. import_ is code: no file says what is imported.
@@ -49,9 +49,10 @@ def _of_recipes(said: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, 
     first = {"data": "toy", "preset": "toy32"}
     source = find_source({**first, **model, **said}["data"])
     chosen = {**first, **source.recipe, **model}
-    preset = find_preset({**chosen, **said}["preset"])
+    small = {"preset": "toy32"} if said.get("size") and int(said["size"]) <= 32 else {}
+    preset = find_preset({**chosen, **small, **said}["preset"])
     crop = {"crop": source.crops[0]} if source.crops else {}
-    return {**crop, **source.recipe, **preset.recipe, **model}
+    return {**crop, **source.recipe, **small, **preset.recipe, **model}
 
 
 def _of_model(said: Mapping[str, Any]) -> dict[str, Any]:

@@ -143,6 +143,7 @@ def train(state: TrainState, dataset: Dataset, schedule: Schedule, total_steps: 
     device = accelerator.device
     conditions: int = state.network.conditions  # type: ignore[assignment]
     residual_std: Any = getattr(state.network, "residual_std", None)
+    p_each = 0.0 if dataset.labels.one_hot else recipe.p_each  # a class is said or not: there is nothing to drop one by one
     rng = torch.Generator(device)
     loader = Loader(dataset, device)
 
@@ -150,7 +151,7 @@ def train(state: TrainState, dataset: Dataset, schedule: Schedule, total_steps: 
         rng.manual_seed(batch_seed(recipe.seed, state.step))
         images, c = loader(batch_indices(len(dataset), batch, state.step, recipe.seed)[mine])
         shape = torch.Size((batch, *images.shape[1:]))  # noise for the whole batch, so that processes can share it
-        whole = sample_noise(shape, conditions, schedule, recipe.p_null, recipe.p_each, rng)
+        whole = sample_noise(shape, conditions, schedule, recipe.p_null, p_each, rng)
         noise = NoiseSample(*(n[mine].contiguous(memory_format=_layout(n)) for n in whole))
         x0 = images.float() / 127.5 - 1  # (B, C, H, W) in [-1, 1]
         if recipe.flip:

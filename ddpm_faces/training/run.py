@@ -86,7 +86,8 @@ def _open(settings: TrainSettings, accelerator: Accelerator) -> Dataset:
     with accelerator.local_main_process_first():
         if settings.download and accelerator.is_local_main_process:
             fetch(settings.data, settings.data_root)
-        return with_conditions(open_dataset(settings.data, settings.data_root, "train", settings.crop), settings)
+        wanted = (settings.data, settings.data_root, "train", settings.crop, settings.size, settings.table)
+        return with_conditions(open_dataset(*wanted), settings)
 
 
 def _run(settings: TrainSettings, accelerator: Accelerator, dataset: Dataset) -> Ended:
@@ -98,6 +99,7 @@ def _run(settings: TrainSettings, accelerator: Accelerator, dataset: Dataset) ->
     if accelerator.is_main_process:
         described = settings.model_dump(mode="json")
         described["data_root"] = str(settings.data_root.absolute())  # so that the run can be resumed from any folder
+        described["table"] = None if settings.table is None else str(settings.table.absolute())
         run_folder.write_config(settings.folder, described, {"fingerprint": dataset.fingerprint, "pictures": len(dataset)})
         print(_first_line(settings, begun, dataset, total))
     until = total if settings.max_steps is None else min(total, settings.max_steps)

@@ -16,7 +16,7 @@ from ddpm_faces.utils.errors import UserError
 
 SHAPES = Labels(("Round", "Red"), exclusive=(("Round", "-Red"),))
 
-SHIPPED = ("celeba", "mnist", "toy", "toydigits")  # other tests register more
+SHIPPED = ("celeba", "folder", "mnist", "toy", "toydigits")  # other tests register more
 
 
 def open_shapes(root: Path, split: str, crop: str | None, size: int | None) -> Dataset:
@@ -62,19 +62,19 @@ def test_a_module_can_be_registered_by_its_name(shapes, tmp_path, monkeypatch):
 def test_every_data_set_says_all_that_is_its_own():
     recipes = {name: find_source(name).recipe for name in SHIPPED}
     assert {name: recipe["preset"] for name, recipe in recipes.items()} == {
-        "celeba": "celeba64", "mnist": "mnist32", "toy": "toy32", "toydigits": "mnist32"
+        "celeba": "celeba64", "folder": "celeba64", "mnist": "mnist32", "toy": "toy32", "toydigits": "mnist32"
     }  # fmt: skip
-    assert [recipe["flip"] for recipe in recipes.values()] == [True, False, True, False]
-    assert [recipe.get("p_each") for recipe in recipes.values()] == [None, 0.0, None, 0.0]
-    assert [find_source(name).classifier_epochs for name in SHIPPED] == [16, 3, 6, 6]
+    assert [recipe.get("flip", False) for recipe in recipes.values()] == [True, False, False, True, False]
+    assert [recipe.get("p_each") for recipe in recipes.values()] == [None, None, 0.0, None, 0.0]
+    assert [find_source(name).classifier_epochs for name in SHIPPED] == [16, 6, 3, 6, 6]
     assert all(find_source(name).licence for name in SHIPPED)
     assert find_source("celeba").crops[0] == "center140"
-    assert [find_source(name).faces for name in SHIPPED] == [True, False, True, False]
-    assert [find_source(name).people for name in SHIPPED] == [True, False, False, False]
+    assert [find_source(name).faces for name in SHIPPED] == [True, False, False, True, False]
+    assert [find_source(name).people for name in SHIPPED] == [True, False, False, False, False]
 
 
 def test_names_that_are_not_known_get_a_hint():
-    with pytest.raises(UserError, match=r"no data set 'lsun': choose celeba, mnist"):
+    with pytest.raises(UserError, match=r"no data set 'lsun': choose celeba, folder, mnist"):
         open_dataset("lsun")
     with pytest.raises(UserError, match=r"no data set 'Celebs': .*did you mean celeba\?"):
         find_source("Celebs")
