@@ -155,7 +155,7 @@ grid(drawn, columns=len(seeds), left=specs, top=[f"seed {i}" for i in seeds])
 
 # %% [markdown]
 # Down a column the noise is the same. Often the faces share something too: the pose, the light, the background. (The seeds are
-# chosen: about one face in five has odd eyes or a smeared mouth. Faces that are rare in the data, such as old men, come out
+# chosen: about one face in seven has odd eyes or a smeared mouth. Faces that are rare in the data, such as old men, come out
 # worst.)
 #
 # ## 4. Change one attribute
