@@ -227,7 +227,10 @@ def test_single_images_and_an_array_for_other_tools(face_file, digit_file, tmp_p
     assert sample.main(["--model", digit_file, "--n", "1", *FAST, "--out", str(tmp_path / "digits")]) == 0
     assert Image.open(tmp_path / "digits/000000.png").mode == "L"
     capsys.readouterr()
-    assert "holds files already" in refused(capsys, sample, [*argv, "--out", str(tmp_path / "faces")], None)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("kept")
+    assert "holds files already" in refused(capsys, sample, [*argv, "--out", str(tmp_path / "mine")], None)
+    assert "is there already" in refused(capsys, sample, [*argv, "--out", str(tmp_path / "faces.npz")], None)
     assert "names no image" in refused(capsys, sample, [*argv, "--out", str(tmp_path / "x.txt")], None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from ddpm_faces.data.dataset import Dataset
 from ddpm_faces.evaluation import LEAST
 from ddpm_faces.evaluation.extractors import find_extractor
 from ddpm_faces.evaluation.fingerprints import MEASURING, code_fingerprint, fingerprint
+from ddpm_faces.evaluation.given import read_given
 from ddpm_faces.evaluation.reference import REFERENCE
 from ddpm_faces.evaluation.samples import SampleCache
 from ddpm_faces.evaluation.settings import EvaluateSettings
@@ -25,7 +27,7 @@ OPTIONS = ("guidance", "sampler", "steps")  # of `generate`, that the images dep
 def prepare(settings: EvaluateSettings) -> Suite:
     """All that an evaluation needs. Raises UserError where something is missing or does not fit."""
     model = settings.load("celeba64")
-    folder = settings.out or Path("out") / f"evaluate-{model.name}"
+    folder = settings.out or Path("out") / f"evaluate-{settings.from_.stem if settings.from_ else model.name}"
     files.check_folder(folder)
     classifier = find_classifier(model, settings.classifier, settings.device)
     facts, options = model.config.facts, settings.options(model)
@@ -35,9 +37,15 @@ def prepare(settings: EvaluateSettings) -> Suite:
     known = classifier.config.facts.get("crop", crop)
     if source.crops and known != crop:
         raise UserError(f"the classifier {classifier.source} was trained with the crop {known}, not {crop}")
+    cache = SampleCache(model, folder / "samples", {k: options[k] for k in OPTIONS}, settings.precision, settings.batch_size)
+    if settings.from_ is not None:
+        most = settings.n if "n" in settings.model_fields_set else None
+        cache.given = read_given(files.expand(settings.from_), model.image_shape, most)
+        settings = settings.model_copy(update={"n": len(cache.given)})
+        cache.identity = hashlib.sha256(cache.given.tobytes()).hexdigest()[:12]
     return Suite(
         settings,
-        SampleCache(model, folder / "samples", {k: options[k] for k in OPTIONS}, settings.precision, settings.batch_size),
+        cache,
         classifier,
         find_extractor(settings.extractor, classifier, settings.inception_weights, settings.device),
         data,
@@ -63,8 +71,9 @@ def describe(suite: Suite) -> dict[str, Any]:
     given = settings.guidance
     weights = [suite.cache.identity, extractor.identity, fingerprint(suite.classifier.network)]
     return {
-        "model": model.name,
+        "model": settings.from_.name if settings.from_ else model.name,
         "images": settings.n,
+        "made elsewhere": settings.from_ is not None,
         **suite.cache.options,
         "guidance": model.guidance if given is None else given,
         "guidance alone": model.guidance_alone if given is None else given,

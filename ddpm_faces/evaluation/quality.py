@@ -68,8 +68,10 @@ def report(numbers: Numbers, about: Numbers) -> list[str]:
         f"Distances to {numbers['reference images']} real images of the test split, through the same crop. FID is biased "
         f"upwards where images are few beside its {numbers['features']} features: compare it at equal counts only.",
         *([about["caution"]] if about["caution"] else []),
-        "A conditional model was asked for the very conditions of the test images, which training images do not have.",
     ]  # fmt: skip
+    if not about["made elsewhere"]:
+        said = "the very conditions of the test images, which training images do not have"
+        lines += [f"A conditional model was asked for {said}."]
     if any(detector.FACES in row for row in numbers["rows"].values()):
         lines += ["Faces found: the share of images in which dlib's frontal detector finds a face."]
     return [*lines, f"Mean colour minus the test split's: {numbers['tint']}.", "", "![](samples.png)"]

@@ -48,6 +48,8 @@ def heading(title: str, numbers: dict[str, Any]) -> list[str]:
 
 def protocol(about: dict[str, Any]) -> str:
     """One line that must stand beside every figure."""
+    if about["made elsewhere"]:
+        return f"{about['images']} images in {about['model']}; extractor {about['extractor']}; reference {about['reference']}"
     alone = about["guidance alone"]
     other = f" ({alone:g} where one attribute alone is asked)" if alone != about["guidance"] else ""
     return (

@@ -28,7 +28,7 @@ from ddpm_faces.utils.plugins import import_modules
 def evaluate(settings: EvaluateSettings) -> int:
     """Measure the parts asked for, write the report and print it. Returns an exit status; raises UserError."""
     import_modules(settings.import_)  # which may register parts
-    parts = {name: load_part(name) for name in settings.only}
+    parts = {name: load_part(name) for name in settings.parts}
     suite = prepare(settings)
     about, folder = describe(suite), suite.folder
     possible = {name: part for name, part in parts.items() if suite.labels or not part.NEEDS_CONDITIONS}

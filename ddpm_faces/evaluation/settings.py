@@ -18,6 +18,9 @@ class EvaluateSettings(SamplingSettings):
     data_root: Path = Field(Path("data"), description="folder that holds the data set that the model was trained on")
     data: str | None = Field(None, description="the data set (default: what the model says of itself)")
     table: Path | None = Field(None, title="FILE", description="table of labels of --data folder, if it is not in the folder")
+    from_: Path | None = Field(
+        None, title="FOLDER|NPZ", description="measure the quality of images that are there already, by whatever made them"
+    )
     n: int = Field(1000, ge=LEAST, le=MOST, description="images")
     only: tuple[str, ...] = Field(
         tuple(part for part in PARTS if part not in ON_DEMAND), title="PART", description=f"parts to do, of {', '.join(PARTS)}"
@@ -42,4 +45,11 @@ class EvaluateSettings(SamplingSettings):
     def _sweep_is_done(self) -> EvaluateSettings:
         if self.write_guidance and "sweep" not in self.only:
             raise ValueError("--write-guidance takes the guidance from a sweep: add --only sweep")
+        if self.from_ is not None and "only" in self.model_fields_set and self.only != ("quality",):
+            raise ValueError("--from gives images without a model: of the parts only quality can be measured of them")
         return self
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts to do: images that are there already have their quality alone."""
+        return self.only if self.from_ is None else ("quality",)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ddpm_faces.models.model import DiffusionModel
 
-MOST = 10_000  # images a call
+MOST, MOST_FILES = 10_000, 1_000_000  # images in a grid, and in a folder or an array
 
 
 class SamplingSettings(Settings):
@@ -65,7 +65,7 @@ class ImageSettings(SamplingSettings):
 
     set: str = Field("", description='attributes, as in "Smiling,-Male,Young=0.5"; the others are left open')
     list_attributes: bool = Field(False, description="print the model's attributes or classes, and do nothing else")
-    n: int | None = Field(None, ge=1, le=MOST, description="how many images; in a strip, how many rows")
+    n: int | None = Field(None, ge=1, le=MOST_FILES, description="how many images; in a strip, how many rows")
     out: Path | None = Field(None, description="the image file to write (default: a new one in out/)")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,7 @@ def write_image(image: Image.Image, path: str | Path) -> Path:
 def check_images(path: str | Path) -> Path:
     """The path, if many images can be written there: a file for a grid, an .npz, or a folder (a name without an ending).
 
-    Raises a UserError as `check_path` does, also where the folder holds files already.
+    Raises a UserError as `check_path` does.
     """
     path = files.expand(path)
     if path.suffix.lower() in FORMATS:
@@ -124,25 +124,6 @@ def check_images(path: str | Path) -> Path:
     files.check_folder(path if not path.suffix else path.parent)
     if path.suffix and (path.suffix.lower() != ".npz" or path.is_dir()):
         raise UserError(f"'{path}' names no image, .npz or folder: end it in {', '.join(FORMATS)}, .npz, or nothing")
-    if path.is_dir() and any(path.iterdir()):
-        raise UserError(f"{path} holds files already: choose a new folder")
-    return path
-
-
-def write_images(images: Tensor, path: Path, draw: Callable[[], Image.Image]) -> Path:
-    """Write images (N, C, H, W) in [-1, 1] to a path that `check_images` gave; draw() makes the grid, if that is asked for.
-
-    In a folder, image i is the file 00000i.png; in an .npz, all are "arr_0", (N, H, W, C) uint8, grey ones with C = 1.
-    """
-    if path.suffix.lower() in FORMATS:
-        return write_image(draw(), path)
-    pixels = to_uint8(images)
-    if path.suffix.lower() == ".npz":
-        content = io.BytesIO()
-        np.savez(content, pixels)
-        return files.write(path, content.getvalue())
-    for i, image in enumerate(pixels):
-        files.write(path / f"{i:06d}.png", _encode(Image.fromarray(image.squeeze()), "PNG"))
     return path
 
 

@@ -7,9 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import few_faces
 import numpy as np
 import pytest
-from conftest import random_model, write_celeba, write_mnist
+from conftest import one_line, random_model, write_celeba, write_mnist
 from PIL import Image
 from small_classifier import random_classifier
 
@@ -252,3 +253,35 @@ def test_the_command_in_the_report_says_what_was_said(tmp_path):
     settings = EvaluateSettings(n=64, only=("sweep", "quality"), write_guidance=True, out=tmp_path / "a b")
     line = command_line(settings)
     assert line == f"python -m ddpm_faces.evaluate --n 64 --only sweep,quality --write-guidance --out '{tmp_path}/a b'"
+
+
+def test_images_that_are_there_already_are_measured(toy_model, face_classifier, tmp_path, capsys):
+    """Real training images stand for a generator's: as a folder and as an array they are nearer than blurred ones."""
+    shown = np.asarray(few_faces.open_few(tmp_path, "train").images[:80])
+    (tmp_path / "made").mkdir()
+    for i, pixels in enumerate(shown):
+        Image.fromarray(pixels).save(tmp_path / "made" / f"{i:03d}.png")
+    np.savez(tmp_path / "made.npz", shown)
+    argv = ["--model", str(toy_model), "--classifier", str(face_classifier), "--device", "cpu", "--import", "few_faces"]
+    rows = []
+    for given in ("made", "made.npz"):
+        out = tmp_path / f"out-{given}"
+        assert main([*argv, "--from", str(tmp_path / given), "--out", str(out)]) == 0
+        report = json.loads((out / "report.json").read_text())
+        assert report["about"]["images"] == 80 and report["about"]["model"] == given
+        assert set(report) == {"about", "left out", "quality"}
+        rows.append(report["quality"]["rows"])
+    assert rows[0] == rows[1] and rows[0]["the model"]["FID"] < rows[0]["the same, blurred"]["FID"]
+    assert "80 images in made" in (tmp_path / "out-made" / "report.md").read_text()
+    np.savez(tmp_path / "large.npz", np.zeros((80, 32, 32, 3), np.uint8))
+    (tmp_path / "empty").mkdir()
+    capsys.readouterr()
+    for given, complaint in (
+        ("large.npz", "(16, 16, 3) uint8 are needed"),
+        ("empty", "holds no images"),
+        ("nowhere", "no folder and no .npz file"),
+    ):
+        assert main([*argv, "--from", str(tmp_path / given)]) == 2
+        assert complaint in one_line(capsys.readouterr().err)
+    assert main([*argv, "--from", str(tmp_path / "made"), "--only", "control"]) == 2
+    assert "only quality" in one_line(capsys.readouterr().err)
