@@ -117,6 +117,17 @@ def test_models_of_other_things_are_refused(digit_file, face_file, portrait, cap
     assert "crop" in one_line(capsys.readouterr().err)
 
 
+def test_photos_of_one_name_do_not_overwrite_each_other(small, portrait, tmp_path, capsys):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "me.png").write_bytes(portrait.read_bytes())
+    both = [str(tmp_path / name / "me.png") for name in ("a", "b")]
+    assert main([*both, "--aligned", "--out", str(tmp_path / "done"), *small]) == 0
+    assert len(list((tmp_path / "done").iterdir())) == 2
+    assert main([*both, "--aligned", "--out", str(tmp_path / "done.png"), *small]) == 2
+    assert "name a folder" in one_line(capsys.readouterr().err)
+
+
 def test_several_words_stand_alone_anywhere(small, portrait, tmp_path):
     other = portrait.with_name("other.png")
     other.write_bytes(portrait.read_bytes())

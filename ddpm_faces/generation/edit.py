@@ -83,6 +83,10 @@ def edit(
     except ValueError as error:
         raise UserError(str(error)) from None
     classifier = classifier or find_classifier(model, device=model.device)
+    if classifier.names != model.names:
+        if not set(model.names) <= set(classifier.names):
+            raise UserError(f"the classifier {classifier.source} knows other names than {model.source}")
+        classifier = classifier.select(model.names)
     estimated = estimate(classifier, photos, model.labels.parse(attributes) if isinstance(attributes, str) else attributes)
 
     parts = []

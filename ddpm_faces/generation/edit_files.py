@@ -50,7 +50,9 @@ class Editor(NamedTuple):
 def edit_files(settings: EditSettings) -> bool:
     """Edit every photo and say what was written. Returns whether all could be edited; one alone raises its UserError."""
     paths = list(find_photos(settings.photos))
-    outs = [out_path(settings, path, len(paths)) for path in paths]
+    outs: list[Path] = []
+    for path in paths:
+        outs.append(out_path(settings, path, len(paths), outs))
     use_threads(settings.threads)
     model = load(settings.model, settings.device)
     model.require("attributes")
@@ -84,14 +86,21 @@ def find_photos(given: tuple[Path, ...]) -> Iterator[Path]:
         yield from found
 
 
-def out_path(settings: EditSettings, path: Path, count: int) -> Path:
-    """Where the edit of a photo is written: --out itself for one photo, a file in it for several. Raises UserError."""
+def out_path(settings: EditSettings, path: Path, count: int, taken: list[Path]) -> Path:
+    """Where the edit of a photo is written: --out itself for one photo, a file in it for several. Raises UserError.
+
+    taken: by other photos of this call, which may have the same name in another folder.
+    """
     words = re.sub(r"[^\w-]+", "_", re.sub(r"(^|,)\s*-", r"\1no-", settings.set)) or "unchanged"
     suffix = path.suffix.lower() if path.suffix.lower() in (".jpg", ".jpeg", ".webp") else ".png"
     name = f"{path.stem}-{words}"[:120] + suffix
     out = settings.out
     single = out is not None and count == 1 and bool(out.suffix)
+    if out is not None and out.suffix and count > 1:
+        raise UserError(f"--out {out} is one file, for {count} photos: name a folder")
     found = out if out is not None and single else files.free_path((out or Path("out")) / name)
+    while found in taken:
+        found = files.free_path(found.with_stem(f"{found.stem}-again"))
     files.check_folder(found.parent)
     if single:
         photo.check_ending(found)

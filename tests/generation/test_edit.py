@@ -172,6 +172,14 @@ def test_an_inverted_face_comes_back_and_its_relative_does_not(model, photos):
             ddpm_faces.invert(**({"model": model, "images": photos} | wrong))
 
 
+def test_a_classifier_of_other_names_is_sorted_or_refused(model, classifier, photos):
+    backwards = classifier.select(CELEBA.names[::-1])
+    result, same = (edit(model, photos, "Smiling", strength=2, steps=2, classifier=c) for c in (backwards, classifier))
+    assert torch.allclose(result.image, same.image, atol=1e-5)
+    with pytest.raises(UserError, match="other names"):
+        edit(model, photos, "Smiling", classifier=classifier.select(CELEBA.names[:5]))
+
+
 def test_the_public_name_is_the_function_also_beside_the_command(model, classifier, photos):
     import importlib
 
