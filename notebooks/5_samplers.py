@@ -107,7 +107,7 @@ show(samplers.ddim, first="x = ab_s")  # sigma is 0; divide by sqrt(ab_s)
 # the error.
 
 # %%
-show(samplers.dpm, first="last_x0, last_width", last="yield")
+show(samplers.dpm_along, first="last_x0, last_width", last="yield")
 
 # %% [markdown]
 # Its first step has no last $\hat x_0$, so it must be DDIM's:
