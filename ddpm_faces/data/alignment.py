@@ -21,14 +21,14 @@ FADE = 5  # pixels of the model's image over which a change fades out towards th
 
 
 class Similarity(NamedTuple):
-    """z -> factor z + shift, from a photo's pixels to CelebA's frame."""
+    """z -> factor z + shift, from a photo's pixels to CelebA's frame, or to a crop of it."""
 
     factor: complex
     shift: complex
 
     @property
     def scale(self) -> float:
-        """Pixels of the photo for each pixel of the frame."""
+        """Pixels of the photo for each pixel there."""
         return 1 / abs(self.factor)
 
     def inverse(self) -> Similarity:
@@ -65,10 +65,10 @@ def cut(photo: np.ndarray, similarity: Similarity, crop: str, size: int) -> np.n
     The photo is first reduced to twice the crop's resolution, and the crop then halved, so that nothing aliases.
     """
     placed = to_crop(similarity, crop, size)
-    (x0, y0, x1, y1), per_pixel = _box(placed, size), 1 / abs(placed.factor)
+    x0, y0, x1, y1 = _box(placed, size)
     rows, columns = (np.arange(a, b).clip(0, n - 1) for a, b, n in ((y0, y1, photo.shape[0]), (x0, x1, photo.shape[1])))
     patch = Image.fromarray(photo[rows][:, columns])
-    side = max(2, round(patch.width / max(1.0, per_pixel / 2)))
+    side = max(2, round(patch.width / max(1.0, placed.scale / 2)))
     ratio = patch.width / side
     patch = patch.resize((side, max(2, round(patch.height / ratio))), Image.Resampling.BICUBIC)
     # from the doubled crop's pixels to the reduced patch's

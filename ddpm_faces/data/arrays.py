@@ -12,6 +12,7 @@ from torch import Tensor
 from ddpm_faces.conditions.labels import NO_LABELS, Labels
 from ddpm_faces.data.dataset import Dataset, build
 from ddpm_faces.utils.errors import UserError
+from ddpm_faces.utils.images import to_uint8
 
 
 def from_arrays(
@@ -41,7 +42,7 @@ def _pixels(images: np.ndarray | Tensor) -> np.ndarray:
     elif array.dtype.kind == "f":
         if not float(np.abs(array).max()) <= 1 + 1e-6:
             raise UserError("floats are in [-1, 1]: divide 0 .. 255 by 127.5 and subtract 1")
-        pixels = ((array.transpose(0, 2, 3, 1).clip(-1, 1) + 1) * 127.5).round().astype(np.uint8)
+        pixels = to_uint8(torch.from_numpy(array))
     else:
         raise UserError(f"images are uint8 or floats, not {array.dtype}")
     if pixels.shape[-1] not in (1, 3):

@@ -14,18 +14,18 @@ from ddpm_faces.diffusion.guidance import Eps
 from ddpm_faces.diffusion.inversion import Path, Rung, ddim_step, evaluate
 
 
-def difference(edited: Eps, path: Path, rungs: list[Rung], strength: Tensor | None = None) -> Tensor:
+def difference(edited: Eps, path: Path, rungs: list[Rung]) -> Tensor:
     """d_0 (B, C, H, W): what the edit adds to the image x[0] of a path.
 
     From d_n = 0 down, with DDIM's step x -> a x + b e from rung i to i - 1:  d_(i-1) = a_i d_i + b_i [edited(x_i + d_i) - e_i].
     edited: eps(x, t) under the wish, guided away from the source condition: p + w (q - p), see `guided` with `null` the
     source. path: of `invert_ddim` or `noised_path` under the source condition; along the second one, this is FlowEdit (Kulikov
-    et al. 2025). strength: how much of the edit each rung takes, (n,), by default 1.
+    et al. 2025).
     """
     d = torch.zeros_like(path.x[0])
     for i in range(len(rungs) - 1, 0, -1):
-        e = edited(path.x[i] + d, torch.full((len(d),), rungs[i].t, device=d.device)) - path.e[i]
-        d = ddim_step(d, e if strength is None else strength[i - 1] * e, rungs[i], rungs[i - 1])
+        e = evaluate(edited, path.x[i] + d, rungs[i]) - path.e[i]
+        d = ddim_step(d, e, rungs[i], rungs[i - 1])
     return d
 
 

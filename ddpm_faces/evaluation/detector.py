@@ -22,12 +22,18 @@ def available() -> bool:
     return find_spec("dlib") is not None
 
 
-def share_with_face(images: np.ndarray) -> float:
-    """The share, in [0, 1], of images (N, H, W, 3) uint8 in which at least one face is found."""
+def with_face(images: np.ndarray) -> np.ndarray:
+    """In which of the images (N, H, W, 3) uint8 at least one face is found: (N,) booleans."""
     import dlib
 
-    find, found = dlib.get_frontal_face_detector(), 0
-    for image in tqdm(images, "looking for faces", leave=False, unit="img"):
+    find = dlib.get_frontal_face_detector()
+    found = np.zeros(len(images), dtype=bool)
+    for i, image in enumerate(tqdm(images, "looking for faces", leave=False, unit="img")):
         enlarged = Image.fromarray(np.asarray(image)).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-        found += len(find(np.asarray(enlarged), 0)) > 0
-    return found / len(images)
+        found[i] = len(find(np.asarray(enlarged), 0)) > 0
+    return found
+
+
+def share_with_face(images: np.ndarray) -> float:
+    """The share, in [0, 1], of images (N, H, W, 3) uint8 in which at least one face is found."""
+    return float(with_face(images).mean())

@@ -185,8 +185,7 @@ def summary(scored: dict[str, Tensor], edits: Edits, chosen: Tensor) -> dict[str
     row = {"added": added, "removed": removed, "success": mean_of([added, removed])}
     row |= {key: mean(key, chosen) for key in ("identity", "nearest", "others", "outside", "strength")}
     if detector.available():
-        with_face = np.array([detector.share_with_face(x[None]) > 0 for x in edits.before[chosen.numpy()]])
-        kept = edits.after[chosen.numpy()][with_face]
+        kept = edits.after[chosen.numpy()][detector.with_face(edits.before[chosen.numpy()])]
         row["faces kept"] = detector.share_with_face(kept) if len(kept) else float("nan")
     return row
 

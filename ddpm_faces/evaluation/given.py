@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from ddpm_faces.data.damage import explain
-from ddpm_faces.data.folder.pictures import ENDINGS
+from ddpm_faces.data.pictures import ENDINGS
 from ddpm_faces.evaluation import LEAST
 from ddpm_faces.utils.errors import UserError
 

@@ -6,6 +6,9 @@ weights: `pip install "ddpm_faces[photo]"`.
 
 from __future__ import annotations
 
+from functools import cache, lru_cache
+from typing import Any
+
 import numpy as np
 import torch
 from PIL import Image
@@ -23,15 +26,29 @@ FACE = (40, 81, 138, 179)  # the box of the face in CelebA's aligned frame, as d
 
 def embed(images: np.ndarray, crop: str) -> Tensor:
     """Embeddings (N, 128) of images (N, H, W, 3) uint8 of a CelebA crop; the five points are looked for in the same box."""
+    shown = tqdm(images, "recognising faces", leave=False, unit="img")
+    return torch.from_numpy(np.stack([_embed_one(x.tobytes(), x.shape, crop) for x in shown])).float()
+
+
+@lru_cache(maxsize=4096)  # an evaluation asks for the same photos once for each method and strength
+def _embed_one(pixels: bytes, shape: tuple[int, ...], crop: str) -> np.ndarray:
     import dlib
 
-    predictor = dlib.shape_predictor(weights("shape_predictor_5_face_landmarks.dat"))
-    network = dlib.face_recognition_model_v1(weights("dlib_face_recognition_resnet_model_v1.dat"))
+    predictor, network = _networks()
     left, top, right, _ = CROPS[crop]
     scale = SIDE / (right - left)
     box = dlib.rectangle(*(round((edge - start) * scale) for edge, start in zip(FACE, (left, top) * 2, strict=True)))
-    found = []
-    for image in tqdm(images, "recognising faces", leave=False, unit="img"):
-        large = np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
-        found.append(np.array(network.compute_face_descriptor(large, predictor(large, box))))
-    return torch.from_numpy(np.stack(found)).float()
+    image = Image.fromarray(np.frombuffer(pixels, np.uint8).reshape(shape))
+    large = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+    return np.array(network.compute_face_descriptor(large, predictor(large, box)))
+
+
+@cache
+def _networks() -> tuple[Any, Any]:
+    """The predictor of five points, and the recognition network."""
+    import dlib
+
+    return (
+        dlib.shape_predictor(weights("shape_predictor_5_face_landmarks.dat")),
+        dlib.face_recognition_model_v1(weights("dlib_face_recognition_resnet_model_v1.dat")),
+    )

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from ddpm_faces.diffusion.editing import difference, difference_ddpm
-from ddpm_faces.diffusion.inversion import CHAINS, Path, Rung, invert_ddim, ladder, noised_path, sample_ddim
+from ddpm_faces.diffusion.inversion import CHAINS, Path, Rung, invert_ddim, noised_path, sample_ddim
+from ddpm_faces.generation.invert import find_rungs
 from ddpm_faces.generation.regions import region
 from ddpm_faces.models.classifier_checkpoint import Classifier, find_classifier
 from ddpm_faces.models.model import DiffusionModel
@@ -78,10 +80,7 @@ def edit(
         raise UserError(f"no method '{method}': choose {', '.join(METHODS)}{hint(method, METHODS)}")
     wishes = _read_wishes(model, wish, len(photos))
     strengths = _read_strengths(strength, len(photos))
-    try:
-        rungs = ladder(model.schedule, steps, depth)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    rungs = find_rungs(model, steps, depth)
     classifier = classifier or find_classifier(model, device=model.device)
     if classifier.names != model.names:
         if not set(model.names) <= set(classifier.names):
@@ -200,14 +199,15 @@ def conditions(model: DiffusionModel, wishes: list[dict[str, float]], estimated:
     """
     sources, targets = [], []
     for wish, row in zip(wishes, estimated.double().numpy(), strict=True):
-        fixed = frozenset(wish)
-        source, target = row, row
+        source = row.copy()
         for name, value in wish.items():
-            source[model.labels.index(name)] = -1.0 if value > 0 else 1.0 if value < 0 else row[model.labels.index(name)]
+            if value:
+                source[model.labels.index(name)] = -np.sign(value)
+        target = source
         for name, value in wish.items():
-            target = model.labels.set_attribute(target, name, value, fixed)
-        sources.append(torch.from_numpy(source.copy()))
-        targets.append(torch.from_numpy(target.copy()))
+            target = model.labels.set_attribute(target, name, value, frozenset(wish))
+        sources.append(torch.from_numpy(source))
+        targets.append(torch.from_numpy(target))
     return torch.stack(sources).float(), torch.stack(targets).float()
 
 

@@ -13,6 +13,7 @@ import torch
 
 from ddpm_faces.data import alignment, faces, photo
 from ddpm_faces.data.alignment import Similarity
+from ddpm_faces.data.pictures import ENDINGS
 from ddpm_faces.generation.edit import Edited, check_wish
 from ddpm_faces.generation.edit_photo import aligned, crop_of, edit_photo
 from ddpm_faces.generation.edit_settings import EditSettings
@@ -25,7 +26,6 @@ from ddpm_faces.utils.errors import UserError
 from ddpm_faces.utils.images import grid, to_tensor, write_gif, write_image
 from ddpm_faces.utils.threads import use_threads
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)  # of the edit's strength, in the columns of a strip
 SHOWN = 128  # pixels of a face in strips and comparisons
 
@@ -37,6 +37,11 @@ class Editor(NamedTuple):
     model: DiffusionModel
     classifier: Classifier
     crop: str
+
+    @property
+    def fade(self) -> int:
+        """Over how many pixels a change fades out: an aligned picture ends where the crop does, and has no seam."""
+        return 0 if self.settings.aligned else alignment.FADE
 
     def options(self) -> dict[str, object]:
         """Keyword arguments of `edit`."""
@@ -138,8 +143,7 @@ def edit_file(editor: Editor, path: Path, out: Path) -> None:
     settings = editor.settings
     opened = photo.open_photo(path)
     places = place_faces(settings, path, opened.pixels, editor.crop)
-    fade = 0 if settings.aligned else alignment.FADE
-    pixels, edited = edit_photo(editor.model, opened.pixels, places, settings.set, fade, **editor.options())
+    pixels, edited = edit_photo(editor.model, opened.pixels, places, settings.set, editor.fade, **editor.options())
     for i, place_found in enumerate(edited.estimated):
         label = f"{path}, face {i + 1}" if len(places) > 1 else str(path)
         print(f"{label}: estimated {describe_estimate(editor.model, place_found)}")
@@ -197,8 +201,7 @@ def strip(editor: Editor, before: np.ndarray, place: Similarity, strength: float
     frames = []
     for share in SHARES:
         options = editor.options() | {"strength": share * full}
-        fade = 0 if settings.aligned else alignment.FADE
-        after, _ = edit_photo(editor.model, before, [place], settings.set, fade, **options)
+        after, _ = edit_photo(editor.model, before, [place], settings.set, editor.fade, **options)
         frames.append(alignment.cut(after, place, editor.crop, SHOWN))
     images, labels = to_tensor(np.stack(frames)), [f"{share * full:.3g}" for share in SHARES]
     if settings.strip:

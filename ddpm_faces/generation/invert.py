@@ -52,15 +52,20 @@ def invert(
         raise UserError(f"no exact chain '{method}': choose {', '.join(CHAINS)}{hint(method, CHAINS)}")
     if images.ndim != 4 or tuple(images.shape[1:]) != model.image_shape:
         raise UserError(f"images are {('N', *model.image_shape)} for this model, not {tuple(images.shape)}")
-    try:
-        rungs = ladder(model.schedule, steps, depth)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    rungs = find_rungs(model, steps, depth)
     x = images.to(model.device, next(model.network.parameters()).dtype)
     conditions = _conditions(model, condition, x)
     with full_precision(model.device):
         state = CHAINS[method].invert(model.eps(conditions), x, rungs)
     return Inverted(model, method, rungs, conditions, state)
+
+
+def find_rungs(model: DiffusionModel, steps: int, depth: float) -> list[Rung]:
+    """The `ladder` on this model's schedule. Raises UserError."""
+    try:
+        return ladder(model.schedule, steps, depth)
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 def _conditions(model: DiffusionModel, condition: Condition, x: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -11,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from ddpm_faces.data.celeba.tables import ENDINGS, match, read_attributes, read_partition, split_of
-from ddpm_faces.data.damage import explain
+from ddpm_faces.data.pictures import Pictures, open_zip
 from ddpm_faces.data.source import SPLITS
 from ddpm_faces.utils.errors import UserError
 from ddpm_faces.utils.files import PARTIAL
@@ -38,15 +37,6 @@ class Split:
     attributes: Mapping[str, np.ndarray]
     read: Callable[[str], bytes]
     source: str
-
-
-@dataclass(frozen=True)
-class Images:
-    """All images of a copy: the size of each in bytes by name (-1 for what is no file), and its content."""
-
-    place: Path
-    sizes: Mapping[str, int]
-    read: Callable[[str], bytes]
 
 
 def places(root: Path) -> Iterator[Path]:
@@ -110,7 +100,7 @@ def open_files(root: Path, split: str) -> Split:
     return Split(names, labels, images.read, hashlib.sha256(listing.encode()).hexdigest())
 
 
-def in_folder(folder: Path) -> Images:
+def in_folder(folder: Path) -> Pictures:
     """The images of a folder, or of the one within it, as Kaggle's archive unpacks. Raises OSError."""
     nested = folder / folder.name
     folder = nested if nested.is_dir() else folder
@@ -126,15 +116,12 @@ def in_folder(folder: Path) -> Images:
             raise ValueError(f"{sizes[name]:,} bytes are too many for an image")
         return files[name].read_bytes()
 
-    return Images(folder, sizes, read)
+    return Pictures(folder, sizes, read)
 
 
-def in_zip(path: Path) -> Images:
+def in_zip(path: Path) -> Pictures:
     """The images of an archive, which is not unpacked. Raises UserError if it is damaged."""
-    try:
-        archive = zipfile.ZipFile(path)
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise UserError(f"{path} cannot be read: {explain(error, path)}") from None
+    archive = open_zip(path)
     entries = {PurePosixPath(entry.filename).name: entry for entry in archive.infolist() if _is_image(entry.filename)}
     sizes = {name: entries[name].file_size for name in sorted(entries)}
 
@@ -143,7 +130,7 @@ def in_zip(path: Path) -> Images:
             raise ValueError(f"{sizes[name]:,} bytes are too many for an image")
         return archive.read(entries[name])
 
-    return Images(path, sizes, read)
+    return Pictures(path, sizes, read)
 
 
 def _is_image(name: str) -> bool:

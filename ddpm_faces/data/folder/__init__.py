@@ -15,8 +15,8 @@ from PIL import Image
 from ddpm_faces.data import alignment, faces, photo
 from ddpm_faces.data.dataset import Dataset, build
 from ddpm_faces.data.folder.labelling import label
-from ddpm_faces.data.folder.pictures import Pictures, open_pictures
 from ddpm_faces.data.folder.tables import find_table, read_table
+from ddpm_faces.data.pictures import Pictures, open_pictures
 from ddpm_faces.data.source import DataSource
 from ddpm_faces.utils.errors import UserError
 
@@ -35,7 +35,8 @@ def open_folder(root: Path, split: str, crop: str | None, size: int | None, tabl
     if crop == "face" and not faces.available():
         raise UserError(f"the crop face needs a detector: {faces.MISSING.partition(',')[0]}")
     pictures = open_pictures(root)
-    found = label(pictures, read_table(table or find_table(root), root) if table or find_table(root) else None)
+    table = table or find_table(root)
+    found = label(pictures, None if table is None else read_table(table, root))
     chosen = found.split(split)
     if not chosen:
         raise UserError(

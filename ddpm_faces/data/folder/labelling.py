@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -12,8 +13,8 @@ import numpy as np
 
 from ddpm_faces.conditions.labels import NO_LABELS, Labels
 from ddpm_faces.data.damage import explain
-from ddpm_faces.data.folder.pictures import Pictures
 from ddpm_faces.data.folder.tables import Table
+from ddpm_faces.data.pictures import Pictures
 from ddpm_faces.data.source import SPLITS
 from ddpm_faces.utils.errors import UserError
 
@@ -62,11 +63,8 @@ class Labelled:
             unsaid = float((table == 0).mean())
             lines += [f"  {unsaid:.0%} of the entries are not said"] if unsaid else []
             constant = [name for name, column in zip(self.labels.names, table.T, strict=True) if len(set(column)) == 1]
-            lines += (
-                [f"  the same in every picture, so that nothing can be learned of it: {', '.join(constant)}"]
-                if constant
-                else []
-            )
+            if constant:
+                lines.append(f"  the same in every picture, so that nothing can be learned of it: {', '.join(constant)}")
         return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
 
 
@@ -107,13 +105,10 @@ HASHED = "by a hash of the name: 80%, 10%, 10%"
 def _by_folders(names: list[str], inner: dict[str, str]) -> Labelled:
     """One class for each sub-folder, as torchvision's ImageFolder; unconditional where all lie in one."""
     folder = {name: PurePosixPath(inner[name]).parent.as_posix() for name in names}
-    classes = sorted(set(folder.values()), key=lambda c: (len(c), c) if c.isdigit() else (0, c))
+    classes = _sorted(folder.values())
     if len(classes) < 2 or len(classes) > MOST_CLASSES or "." in classes:
-        notes = (
-            []
-            if len(classes) < 2
-            else ["sub-folders were not read as classes: some pictures lie beside them, or they are too many"]
-        )
+        odd = "sub-folders were not read as classes: some pictures lie beside them, or they are too many"
+        notes = [odd] if len(classes) > 1 else []
         return Labelled(NO_LABELS, dict.fromkeys(names, ()), _by_hash(names), HASHED, notes)
     return _classes(names, folder, classes)
 
@@ -133,7 +128,7 @@ def _by_table(names: list[str], inner: dict[str, str], table: Table) -> Labelled
     if len(columns) == 1 and not all(rows[n][columns[0]].lower() in VALUES for n in kept):
         of = {name: rows[name][columns[0]] for name in kept if rows[name][columns[0]]}
         notes += [f"{len(kept) - len(of)} pictures have no class in {table.path.name}: left out"] if len(of) < len(kept) else []
-        found = _classes(list(of), of, sorted(set(of.values()), key=lambda c: (len(c), c) if c.isdigit() else (0, c)))
+        found = _classes(list(of), of, _sorted(of.values()))
         if len(found.labels) > MOST_CLASSES:
             raise UserError(
                 f"column {table.columns[columns[0]]} of {table.path} has {len(found.labels)} different entries: no classes"
@@ -141,20 +136,20 @@ def _by_table(names: list[str], inner: dict[str, str], table: Table) -> Labelled
     else:
         found = _attributes(rows, table, columns)
     found.notes = notes
-    if "split" in [name.lower() for name in table.columns]:
-        where = [name.lower() for name in table.columns].index("split")
-        unknown = sorted(
-            {rows[name][where] for name in found.values} - {w for w in _words(rows, where) if w.lower() in SPLIT_NAMES}
-        )
+    headers = [name.lower() for name in table.columns]
+    if "split" in headers:
+        words = {name: rows[name][headers.index("split")] for name in found.values}
+        unknown = sorted(word for word in set(words.values()) if word.lower() not in SPLIT_NAMES)
         if unknown:
             raise UserError(f"the column split of {table.path} says {unknown[0]!r}: use train, valid or test")
-        found.splits = {name: SPLIT_NAMES[rows[name][where].lower()] for name in found.values}
+        found.splits = {name: SPLIT_NAMES[word.lower()] for name, word in words.items()}
         found.how = "by the column split"
     return found
 
 
-def _words(rows: dict[str, tuple[str, ...]], column: int) -> set[str]:
-    return {row[column] for row in rows.values()}
+def _sorted(classes: Iterable[str]) -> list[str]:
+    """Each class once: numbers by their value, words by the alphabet."""
+    return sorted(set(classes), key=lambda c: (len(c), c) if c.isdigit() else (0, c))
 
 
 def _attributes(rows: dict[str, tuple[str, ...]], table: Table, columns: list[int]) -> Labelled:

@@ -29,10 +29,8 @@ def find_table(root: Path) -> Path | None:
     return next((folder / name for name in NAMES if (folder / name).is_file()), None)
 
 
-def read_table(path: Path | None, root: Path) -> Table:
+def read_table(path: Path, root: Path) -> Table:
     """A table by its path, which may be relative to the pictures' folder. Raises UserError where it is none."""
-    if path is None:
-        raise UserError(f"{root} holds no table")
     path = path if path.is_file() or not (root / path).is_file() else root / path
     try:
         if path.stat().st_size > LARGEST:

@@ -1,4 +1,4 @@
-"""The pictures of a folder or a zip file, by their names relative to it."""
+"""The pictures of a folder or a zip file, by name, which is relative to it."""
 
 from __future__ import annotations
 
@@ -58,11 +58,16 @@ def _in_folder(root: Path) -> Pictures:
     return Pictures(root, sizes, read)
 
 
-def _in_zip(path: Path) -> Pictures:
+def open_zip(path: Path) -> zipfile.ZipFile:
+    """An archive, which is not unpacked. Raises UserError if it is damaged."""
     try:
-        archive = zipfile.ZipFile(path)
+        return zipfile.ZipFile(path)
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
         raise UserError(f"{path} cannot be read: {explain(error, path)}") from None
+
+
+def _in_zip(path: Path) -> Pictures:
+    archive = open_zip(path)
     sizes = {entry.filename: entry.file_size for entry in sorted(archive.infolist(), key=lambda e: e.filename)}
 
     def read(name: str) -> bytes:
