@@ -8,19 +8,14 @@ measure only: the shipped `celeba64-judge` is what this command writes.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
 
-import torch
 from pydantic import Field
 
-from ddpm_faces.data import find_source, open_dataset
-from ddpm_faces.models.classifier_checkpoint import Classifier, ClassifierConfig, save_classifier
-from ddpm_faces.training.classifier import fit, measure
+from ddpm_faces.models.classifier_checkpoint import save_classifier
+from ddpm_faces.training.classifier import train_classifier
 from ddpm_faces.training.config import ClassifierSettings
-from ddpm_faces.utils.devices import find_device, place
 from ddpm_faces.utils.settings import command, parse
 from experiments.machine import machine
 
@@ -37,28 +32,11 @@ class SecondSettings(ClassifierSettings):
 
 @command
 def main(argv: Sequence[str] | None = None) -> int:
-    settings, start = parse(SecondSettings, argv, __doc__), time.monotonic()
-    source, device = find_source(settings.data), find_device(settings.device)
-    train, test = (open_dataset(settings.data, settings.data_root, split, settings.crop) for split in ("train", "test"))
-    torch.manual_seed(settings.seed)
-    config = ClassifierConfig(
-        labels=train.labels, image=train.image_shape, channels=settings.channels, frequencies=train.frequencies
-    )
-    network = place(config.network(), device)
-    fit(network, train, settings)
-    facts = {
-        "data": settings.data,
-        "licence": source.licence,
-        "crop": settings.crop or source.crops[0],
-        "settings": settings.model_dump(mode="json", exclude={"data_root", "out", "import_"}),
-        "pictures": {"train": len(train), "test": len(test)},
-        "minutes": round((time.monotonic() - start) / 60, 1),
-        "machine": machine(device.type),
-        "date": date.today().isoformat(),
-        **measure(Classifier(network, config, str(settings.path)), test),
-    }
-    path = save_classifier(settings.path, Classifier(network, config.model_copy(update={"facts": facts}), str(settings.path)))
-    print(f"{path}: {facts['scores']}")
+    settings = parse(SecondSettings, argv, __doc__)
+    classifier = train_classifier(settings, settings.channels)
+    facts = classifier.config.facts | {"machine": machine(classifier.device.type)}
+    classifier.config = classifier.config.model_copy(update={"facts": facts})
+    print(f"{save_classifier(settings.path, classifier)}: {facts['scores']}")
     return 0
 
 

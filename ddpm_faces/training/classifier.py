@@ -24,8 +24,11 @@ from ddpm_faces.utils.plugins import import_modules
 from ddpm_faces.utils.threads import use_threads
 
 
-def train_classifier(settings: ClassifierSettings) -> Classifier:
-    """A new classifier for a data set; its facts say with which settings, and how right it is on the test split. UserError."""
+def train_classifier(settings: ClassifierSettings, channels: tuple[int, ...] = ClassifierNetwork.CHANNELS) -> Classifier:
+    """A new classifier for a data set; its facts say with which settings, and how right it is on the test split. UserError.
+
+    channels: widths of the stages.
+    """
     import_modules(settings.import_)
     source, device = find_source(settings.data), find_device(settings.device)
     find_precision(settings.precision, device)
@@ -35,9 +38,7 @@ def train_classifier(settings: ClassifierSettings) -> Classifier:
     wanted = (settings.crop, settings.size, settings.table)
     train, test = (open_dataset(settings.data, settings.data_root, split, *wanted) for split in ("train", "test"))
     torch.manual_seed(settings.seed)
-    config = ClassifierConfig(
-        labels=train.labels, image=train.image_shape, channels=ClassifierNetwork.CHANNELS, frequencies=train.frequencies
-    )
+    config = ClassifierConfig(labels=train.labels, image=train.image_shape, channels=channels, frequencies=train.frequencies)
     network = place(config.network(), device)
     start = time.monotonic()
     try:
