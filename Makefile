@@ -98,6 +98,9 @@ lint: .venv/ready  ## ruff and mypy (strict on the package)
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy ddpm_faces benchmarks experiments
 
+engine: .venv/ready  ## compile ddpm_faces/web/engine.c to WebAssembly
+	$(PY) ddpm_faces/web/build_engine.py
+
 clean:  ## remove caches and what the commands made, but reports; runs/ and .venv stay
 	find out -mindepth 1 -maxdepth 1 ! -name "evaluate-*" -exec rm -rf {} + 2>/dev/null || true
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -11,7 +11,7 @@ import ddpm_faces
 
 ROOT = Path(ddpm_faces.__file__).parent
 # From the ground up: a room imports its own files and those of the rooms before it.
-FLOORS = [{"utils", "diffusion"}, {"conditions"}, {"models", "data"}, {"generation"}, {"evaluation"}, {"training"}]
+FLOORS = [{"utils", "diffusion"}, {"conditions"}, {"models", "data"}, {"generation", "web"}, {"evaluation"}, {"training"}]
 FILES = {path.relative_to(ROOT.parent).as_posix(): path for path in sorted(ROOT.rglob("*.py"))}
 
 

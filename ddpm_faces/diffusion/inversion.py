@@ -116,10 +116,18 @@ class TwoStep:
 
     def sample(self, eps: Eps, state: Pair, rungs: list[Rung]) -> Tensor:
         """From the pair of the two top rungs down to the clean image."""
+        return self.image(self.sample_pair(eps, state, rungs))
+
+    def sample_pair(self, eps: Eps, state: Pair, rungs: list[Rung]) -> Pair:
+        """The same, as the pair of the two lowest rungs."""
         above, middle = state
         for near, here, far in zip(rungs[-3::-1], rungs[-2::-1], rungs[::-1], strict=False):
             above, middle = middle, self.down(middle, above, evaluate(eps, middle, here), near, here, far)
-        return middle
+        return above, middle
+
+    def image(self, pair: Pair) -> Tensor:
+        """The image of the pair that `sample_pair` gives."""
+        return pair[1]
 
     def start(self, eps: Eps, x: Tensor, rungs: list[Rung]) -> Pair:
         """A pair from noise on the top rung alone: the second state comes from one DDIM step."""
@@ -165,7 +173,11 @@ class Edict:
 
     def sample(self, eps: Eps, state: Pair, rungs: list[Rung]) -> Tensor:
         """From the pair on the top rung down to the clean image, the mean of the two."""
-        x, y = self.sample_pair(eps, state, rungs)
+        return self.image(self.sample_pair(eps, state, rungs))
+
+    def image(self, pair: Pair) -> Tensor:
+        """The image of the pair that `sample_pair` gives."""
+        x, y = pair
         return (x + y) / 2
 
     def sample_pair(self, eps: Eps, state: Pair, rungs: list[Rung]) -> Pair:
