@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +21,7 @@ from ddpm_faces.training.distillation import Plan, distil, plausible_conditions
 from ddpm_faces.training.loop import Record, Saved, TrainState
 from ddpm_faces.training.run_folder import Progress
 from ddpm_faces.utils import files
+from ddpm_faces.utils.command import tell
 from ddpm_faces.utils.errors import UserError
 from ddpm_faces.utils.plugins import import_modules
 from ddpm_faces.utils.threads import use_threads
@@ -119,11 +122,22 @@ def _save(
     run_folder.write_losses(folder, rows)
     progress = Progress(**numbers | seen, pending=(0.0, 0), data=_describe(settings, teacher))
     run_folder.save_state(folder, tensors, config, progress)
-    run_folder.plot_losses(folder, rows, "loss (mean difference of the clean image, in [-1, 1])")
     student = DiffusionModel(state.ema.module, config, str(folder / "model.safetensors"))
-    drawn = generate(student, plausible_conditions(teacher, 16), seed=0, precision=settings.precision)
     title = f"{student.name}, {settings.steps} calls, {seen['images_seen']:,} images sampled"
-    images.write_image(images.grid(drawn, 8, title=title), folder / "samples" / f"step-{state.step:08d}.png")
+    with _showing("the loss curve"):
+        run_folder.plot_losses(folder, rows, "loss (mean difference of the clean image, in [-1, 1])")
+    with _showing("the sample images"):
+        drawn = generate(student, plausible_conditions(teacher, 16), seed=0, precision=settings.precision)
+        images.write_image(images.grid(drawn, 8, title=title), folder / "samples" / f"step-{state.step:08d}.png")
+
+
+@contextmanager
+def _showing(what: str) -> Iterator[None]:
+    """Around what only shows something, once the state is saved: a failure is told, and the distillation goes on."""
+    try:
+        yield
+    except Exception as error:
+        tell(f"warning: {what} failed ({type(error).__name__}: {error}); the state is saved")
 
 
 def _student(settings: DistilSettings, teacher: DiffusionModel) -> Config:
