@@ -16,9 +16,10 @@ from ddpm_faces.data.toy.faces import toy_face
 from ddpm_faces.diffusion.loss import WEIGHTINGS, sample_noise
 from ddpm_faces.diffusion.schedule import KINDS, Schedule
 from ddpm_faces.models.denoiser import Denoiser
+from ddpm_faces.training.accelerator import make_accelerator
 from ddpm_faces.training.config import Recipe, TrainSettings
 from ddpm_faces.training.loop import Saved, TrainState, train
-from ddpm_faces.utils.devices import PRECISIONS, best_precision
+from ddpm_faces.utils.devices import PRECISIONS
 from ddpm_faces.utils.errors import UserError
 
 STEPS = 12
@@ -31,8 +32,8 @@ def dataset():
 
 
 @pytest.fixture(scope="module")
-def accelerator() -> Accelerator:
-    return Accelerator(cpu=True, mixed_precision=best_precision(torch.device("cpu")))
+def accelerator(tmp_path_factory) -> Accelerator:
+    return make_accelerator("cpu", "auto", tmp_path_factory.mktemp("run"))  # whatever another test trained with before
 
 
 def new_state(accelerator, saved: Saved | None = None, **recipe) -> TrainState:
