@@ -47,6 +47,9 @@ sample: .venv/ready  ## a grid of faces: make sample ARGS='--set "Smiling,-Male"
 interpolate: .venv/ready  ## a strip: make interpolate ARGS="--attr Smiling"
 	$(PY) -m ddpm_faces.interpolate $(or $(ARGS),--attr Eyeglasses)
 
+page: .venv/ready  ## the model in one HTML file, served on 127.0.0.1: make page ARGS="--model celeba64"
+	$(PY) -m ddpm_faces.page --serve $(or $(ARGS),--model celeba64-two)
+
 evaluate: .venv/ready  ## how good a model's images are, and whether they show what was asked: make evaluate DATA_ROOT=~/data ARGS="--model runs/mine"
 	$(PY) -m ddpm_faces.evaluate $(ROOT) $(ARGS)
 

@@ -1,7 +1,8 @@
 """Sphinx settings of the site: `make docs` builds it into out/site.
 
-Three kinds of pages are made from their sources before a build, and ignored by git: the course (the notebooks, executed where
-a test run has left them in out/course), one page of API for each room of the package, and the flags of the commands.
+Four kinds of pages are made from their sources before a build, and ignored by git: the course (the notebooks, executed where
+a test run has left them in out/course), one page of API for each room of the package, the flags of the commands, and the page
+with a model inside.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from pathlib import Path
 import ddpm_faces
 from ddpm_faces.__main__ import commands
 from ddpm_faces.utils.settings import Settings
+from ddpm_faces.web.build import build_page
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 PACKAGE = ROOT / "ddpm_faces"
-ROOMS = ("diffusion", "conditions", "models", "data", "generation", "evaluation", "training")
+ROOMS = ("diffusion", "conditions", "models", "data", "generation", "web", "evaluation", "training")
 REPOSITORY = "https://github.com/ddpm-faces/ddpm_faces"
 # Where pages of the site include a file of the repository, its links lead to other pages.
 LINKS = {
@@ -58,6 +60,7 @@ html_theme = "furo"
 html_title = project
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_extra_path = ["extra"]  # copied as they are
 html_theme_options = {"source_repository": REPOSITORY, "source_branch": "main", "source_directory": "docs/"}
 
 
@@ -90,6 +93,11 @@ def write_flags() -> None:
         shown = subprocess.run(ask, capture_output=True, text=True, check=True, env=os.environ | {"COLUMNS": "90"}).stdout
         text += f"\n## {name}\n\n```text\n{shown}```\n"
     write(DOCS / "guide" / "flags.md", text)
+
+
+def write_page() -> None:
+    (DOCS / "extra" / "page").mkdir(parents=True, exist_ok=True)
+    write(DOCS / "extra" / "page" / "index.html", build_page(ddpm_faces.load("celeba64-two")))
 
 
 def mend_links(app, path, page, content) -> None:
@@ -134,3 +142,4 @@ def setup(app) -> None:
     write_course()
     write_api()
     write_flags()
+    write_page()

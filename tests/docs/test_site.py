@@ -43,7 +43,7 @@ def test_commands_and_flags_exist(page):
             continue
         assert name in commands(), name
         known = flags(module)
-        for flag in re.findall(r"(?<!\S)--([a-z][a-z-]*)", rest.partition("#")[0]):
+        for flag in re.findall(r"(?<!\S)--([a-z][a-z0-9-]*)", rest.partition("#")[0]):
             assert flag in known, f"--{flag} of {name}"
 
 

@@ -50,7 +50,7 @@ def test_a_runs_folder_is_a_model(face_model, tmp_path):
 
 def test_shipped_models_are_what_the_card_says():
     shipped = checkpoint.shipped()
-    assert set(shipped) == {"celeba64", "celeba64-fast", "celeba64-two", "mnist32", "mnist32-fast"}
+    assert set(shipped) == {"celeba64", "celeba64-fast", "celeba64-two", "celeba64-one", "mnist32", "mnist32-fast"}
     faces, digits = checkpoint.load("celeba64"), checkpoint.load("mnist32")
     assert faces.labels == CELEBA and faces.image_shape == (3, 64, 64) and digits.image_shape == (1, 32, 32)
     assert 1.6e6 <= sum(p.numel() for p in faces.network.parameters()) <= 2.0e6
