@@ -68,6 +68,9 @@ learning bench-learning: .venv/ready  ## what is learned from 20,000 faces, besi
 gallery: .venv/ready  ## draw the README's images with the shipped models, into docs/
 	$(PY) docs/gallery.py
 
+motion: .venv/ready  ## film the page for the README, in Debian's chromium, into docs/page.webp
+	$(PY) docs/motion.py
+
 test: .venv/ready  ## run the tests, about five minutes on two idle cores (not tests/survival, not the course)
 	$(PYTEST) -m "not course" --ignore=tests/survival $(ARGS)
 	@echo "all tests passed; their files were in temporary folders and are gone"
@@ -108,5 +111,5 @@ clean:  ## remove caches and what the commands made, but reports; runs/ and .ven
 	find out -mindepth 1 -maxdepth 1 ! -name "evaluate-*" -exec rm -rf {} + 2>/dev/null || true
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help setup demo train-celeba train-mnist train-toy sample interpolate evaluate train-classifier table1 ablation \
+.PHONY: help setup demo page motion train-celeba train-mnist train-toy sample interpolate evaluate train-classifier table1 ablation \
 	bench-ablation learning bench-learning gallery notebooks course docs test test-slow bench bench-quick lint clean

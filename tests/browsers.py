@@ -41,11 +41,13 @@ class Chromium:
         self.requests: list[str] | None = []
         self.errors: list[str] = []
 
-    def open(self, url: str, width: int = 1200, dark: bool = False) -> None:
+    def open(self, url: str, width: int = 1200, dark: bool = False, height: int = 900) -> None:
         if self.page:
             self.page.close()
         self.requests, self.errors = [], []
-        self.page = self._browser.new_page(viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light")
+        self.page = self._browser.new_page(
+            viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
+        )
         self.page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))  # type: ignore[union-attr]

@@ -132,7 +132,7 @@ function attributeRow(name) {
     moving = true;
     say(name, scale.value(+slider.value));
   };
-  slider.onchange = () => { moving = false; };
+  slider.onchange = () => { moving = false; show(); };
   const states = [-1, 0, 1], current = () => state.values[i];
   const told = button("", "", () => say(name, states[(states.indexOf(Math.sign(current())) + 1) % 3]));
   const lock = button("lock", `Lock ${spoken(name)}`, () => {
@@ -184,7 +184,7 @@ function digitControls() {
   };
   const slider = Object.assign(document.createElement("input"), { type: "range", id: "blend", min: 0, max: 1, step: 0.01, value: 0 });
   slider.oninput = () => { if (!moving) remember(); moving = true; blend.share = +slider.value; apply(); };
-  slider.onchange = () => { moving = false; };
+  slider.onchange = () => { moving = false; show(); };
   rows.set("blend", () => {
     const said = state.values.map((value, i) => [value, i]).filter(([value]) => value > 0).sort((a, b) => b[0] - a[0]).map(([, i]) => i);
     if (moving || !said.length) return;
