@@ -35,7 +35,7 @@ def test_version(capsys):
     ("word", "message"),
     [
         ("smaple", "there is no command 'smaple'; did you mean sample?"),
-        ("qqq", "there is no command 'qqq'; choose data-report, distil, edit, evaluate, "),
+        ("qqq", "there is no command 'qqq'; choose data-report, distil, edit, evaluate, export, "),
         ("__main__", "there is no command '__main__'"),
         ("--seed", "there is no command '--seed'"),
     ],
