@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ddpm_faces.generation.edit_photo import edit_photo as edit_photo
     from ddpm_faces.generation.generate import generate as generate
     from ddpm_faces.generation.invert import invert as invert
+    from ddpm_faces.generation.optimise import optimise as optimise
     from ddpm_faces.generation.strips import board as board
     from ddpm_faces.generation.strips import strip as strip
     from ddpm_faces.models.checkpoint import load as load
@@ -38,13 +39,14 @@ _HOME = {
     "grid": "utils.images",
     "invert": "generation.invert",
     "load": "models.checkpoint",
+    "optimise": "generation.optimise",
     "register_sampler": "diffusion.samplers",
     "save": "models.checkpoint",
     "strip": "generation.strips",
 }
 __all__ = [
-    "DiffusionModel", "UserError", "board", "edit", "edit_photo", "generate", "grid", "invert", "load", "register_sampler",
-    "save", "strip",
+    "DiffusionModel", "UserError", "board", "edit", "edit_photo", "generate", "grid", "invert", "load", "optimise",
+    "register_sampler", "save", "strip",
 ]  # fmt: skip
 
 

@@ -66,15 +66,16 @@ const settings = (values, quick = false) => {
 };
 
 async function draw(quick = false) {
-  const began = performance.now(), details = settings(state.values, quick);
+  const began = performance.now(), details = settings(state.values, quick), times = [];
   document.body.dataset.state = "drawing";
   const { done } = await ask("sample", details, ({ i, steps, x0 }) => {
     paint($("face"), (shown = x0));
+    times.push(performance.now() - began);
     $("status").textContent = `step ${i + 1} of ${steps}`;
   });
   if (!done || quick) return;
   before ??= shown;
-  window.drawn = { image: shown, ...details };  // for scripts that drive the page
+  window.drawn = { image: shown, ...details, times };  // for scripts that drive the page; ms after each step
   $("status").textContent = `Drawn in ${((performance.now() - began) / 1000).toFixed(2)} s, ${details.steps} steps, guidance ${+details.guidance.toFixed(2)}.`;
   $("face").setAttribute("aria-label", `Generated picture, seed ${state.seed}: ${described()}`);
   history.replaceState(null, "", writeAddress(config, state));
@@ -289,6 +290,7 @@ async function main() {
   const note = readHash();
   if (note) [$("problem").hidden, $("problem").textContent] = [false, note];
   await start();
+  performance.mark("ready");
   addEventListener("hashchange", () => { readHash(); redraw(); });
   redraw();
 }
