@@ -15,6 +15,7 @@ import torch
 from browsers import BROWSERS, Browser
 from PIL import Image
 
+from ddpm_faces.diffusion.samplers import few
 from ddpm_faces.generation.generate import generate
 from ddpm_faces.models.checkpoint import load
 from ddpm_faces.web.build import build_page, text_of
@@ -71,7 +72,7 @@ def moved(browser: Browser, act: Callable[[], None]) -> np.ndarray:
     return finished(browser)
 
 
-def close(mine: np.ndarray, theirs: torch.Tensor, most: float, mean: float) -> None:
+def assert_close(mine: np.ndarray, theirs: torch.Tensor, most: float, mean: float) -> None:
     difference = np.abs(mine - theirs.numpy().ravel())
     assert difference.max() < most
     assert difference.mean() < mean
@@ -82,18 +83,18 @@ def test_a_face_is_pythons(browser, page, int8, most, mean):
     model = load("celeba64")
     smiling = model.labels.vector({"Smiling": 1.0})[None]
     browser.open(page("celeba64", int8) + "#seed=5&say=Smiling:1")
-    close(finished(browser), generate(model, smiling, seed=5, precision="no")[0], most, mean)
+    assert_close(finished(browser), generate(model, smiling, seed=5, precision="no")[0], most, mean)
     browser.open(page("celeba64", int8) + "#seed=3")
     image = finished(browser)
     whole = torch.tensor([browser.run("return Array.from(window.drawn.condition)")])
-    close(image, generate(model, whole, seed=3, precision="no")[0], most, mean)
+    assert_close(image, generate(model, whole, seed=3, precision="no")[0], most, mean)
     assert browser.errors == []
 
 
 def test_a_digit_is_pythons(browser, page):
     model = load("mnist32")
     browser.open(page("mnist32") + "#seed=2&say=7:1")
-    close(finished(browser), generate(model, model.labels.one_hot_vectors([7]), seed=2, precision="no")[0], 5e-3, 5e-4)
+    assert_close(finished(browser), generate(model, model.labels.one_hot_vectors([7]), seed=2, precision="no")[0], 5e-3, 5e-4)
 
 
 def test_a_students_face_is_pythons(browser, page):
@@ -104,14 +105,8 @@ def test_a_students_face_is_pythons(browser, page):
     condition = torch.tensor([browser.run("return Array.from(window.drawn.condition)")], dtype=torch.float64)
     model.network.double()
     x = torch.randn(model.image_shape, generator=torch.Generator().manual_seed(1))[None].double()
-    for step, landing in zip(
-        model.schedule.timesteps(2, "open"), [*model.schedule.timesteps(2, "open")[1:], None], strict=True
-    ):
-        ab, ab_s = (1.0 if t is None else float(model.schedule.alpha_bar[t]) for t in (step, landing))
-        eps = model.network(x, torch.tensor([step]), condition)
-        x0 = ((x - (1 - ab) ** 0.5 * eps) / ab**0.5).clamp(-1, 1)
-        x = ab_s**0.5 * x0 + (1 - ab_s) ** 0.5 * (x - ab**0.5 * x0) / (1 - ab) ** 0.5
-    close(image, x[0], 5e-3, 5e-4)
+    *_, last = few(model.eps(condition), x, model.schedule, 2, lambda: x, clip=True)
+    assert_close(image, last.x[0], 5e-3, 5e-4)
 
 
 @pytest.mark.parametrize("seed, n", [(0, 12288), (2**32 + 5, 36), (7, 1024)])
