@@ -113,6 +113,7 @@ def test_a_download_that_cannot_be_names_the_other_ways(tmp_path, monkeypatch):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # where nobody answers
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("urllib.request._opener", None)  # urllib keeps the proxies of its first request for good
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # the hub's library tries again and again
     mine = tmp_path / "mine"
     mine.mkdir()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import urllib.error
-import urllib.request
+from http.client import HTTPConnection
 from threading import Thread
 
 import pytest
@@ -104,10 +103,13 @@ def test_the_server_has_the_page_and_nothing_else(tmp_path):
         Thread(target=server.serve_forever, daemon=True).start()
         host, port = server.server_address[:2]
         assert host == "127.0.0.1"
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
-            assert answer.read() == b"<!doctype html>hello"
-        with pytest.raises(urllib.error.HTTPError):
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/secret.txt")
+        for address, status, text in (("/", 200, "<!doctype html>hello"), ("/secret.txt", 404, "secret")):
+            client = HTTPConnection(host, port)
+            client.request("GET", address)
+            answer = client.getresponse()
+            assert answer.status == status
+            assert (text in answer.read().decode()) == (status == 200)
+            client.close()
         with pytest.raises(UserError, match="choose another"):
             make_server(tmp_path / "face.html", port)
         server.shutdown()
