@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from types import ModuleType
-from typing import Any
 
 from ddpm_faces.generation.edit_settings import EditSettings
+from ddpm_faces.utils.command import also_function
 from ddpm_faces.utils.settings import command, parse
 
 
@@ -22,17 +21,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if edit_files(settings) else 1
 
 
-class _Command(ModuleType):
-    """`ddpm_faces.edit` names this command and, in Python, the function: once the command is imported, the module stands for
-    both."""
-
-    def __call__(self, *args: Any, **options: Any) -> Any:
-        from ddpm_faces.generation.edit import edit
-
-        return edit(*args, **options)
-
-
-sys.modules[__name__].__class__ = _Command
-
 if __name__ == "__main__":
     sys.exit(main())
+also_function(__name__, "ddpm_faces.generation.edit")

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ddpm_faces.conditions.prior import sample_vector
 from ddpm_faces.models.model import DiffusionModel
 from ddpm_faces.utils.errors import UserError
 
@@ -35,6 +36,29 @@ def to_conditions(model: DiffusionModel, condition: Condition, n: int | None = N
     if whole is not None and whole.ndim == 2 and len(vectors) != 1:
         raise UserError(f"{len(vectors)} conditions for {n} images: give one, or as many as images")
     return vectors.repeat(-(-n // max(len(vectors), 1)), 1)[:n]
+
+
+def check_wish(model: DiffusionModel, wish: str | Mapping[str, float]) -> dict[str, float]:
+    """A wish as exact names and values. UserError on names that there are not, and on wishes that exclude each other."""
+    values = model.labels.parse(wish) if isinstance(wish, str) else dict(wish)
+    vector = model.labels.vector(values)
+    named = {model.labels.find(name) for name in values}
+    for name in named:
+        moved = model.labels.set_attribute(vector.double().numpy(), name, float(vector[model.labels.index(name)]))
+        clash = sorted(other for other in named if float(moved[model.labels.index(other)]) != vector[model.labels.index(other)])
+        if clash:
+            raise UserError(f"{name} and {clash[0]} exclude each other: ask for one of them, or for less of both")
+    return {name: float(vector[model.labels.index(name)]) for name in model.names if name in named}
+
+
+def draw_others(model: DiffusionModel, asked: Tensor, seeds: Sequence[int]) -> Tensor:
+    """Whole conditions (N, K) of attributes: what is asked for, (N, K) with 0 where nothing is, on a person whose other
+    attributes are drawn by the seed (conditions/prior.py)."""
+    rows = []
+    for row, seed in zip(asked, seeds, strict=True):
+        wishes = {name: float(value) for name, value in zip(model.names, row, strict=True) if value}
+        rows.append(torch.from_numpy(sample_vector(model.labels, model.config.frequencies, seed, wishes)).float())
+    return torch.stack(rows)
 
 
 def _as_array(condition: Condition) -> Tensor | None:

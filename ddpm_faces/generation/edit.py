@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from ddpm_faces.diffusion.editing import difference, difference_ddpm
 from ddpm_faces.diffusion.inversion import CHAINS, Path, Rung, invert_ddim, noised_path, sample_ddim
+from ddpm_faces.generation.conditions import check_wish
 from ddpm_faces.generation.invert import find_rungs
 from ddpm_faces.generation.regions import region
 from ddpm_faces.models.classifier_checkpoint import Classifier, find_classifier
@@ -103,19 +104,6 @@ def estimate(classifier: Classifier, photos: Tensor, known: Mapping[str, float] 
     for name, value in (known or {}).items():
         found[:, classifier.labels.index(classifier.labels.find(name))] = value
     return found
-
-
-def check_wish(model: DiffusionModel, wish: Wish) -> dict[str, float]:
-    """A wish as exact names and values. UserError on names that there are not, and on wishes that exclude each other."""
-    values = model.labels.parse(wish) if isinstance(wish, str) else dict(wish)
-    vector = model.labels.vector(values)
-    named = {model.labels.find(name) for name in values}
-    for name in named:
-        moved = model.labels.set_attribute(vector.double().numpy(), name, float(vector[model.labels.index(name)]))
-        clash = sorted(other for other in named if float(moved[model.labels.index(other)]) != vector[model.labels.index(other)])
-        if clash:
-            raise UserError(f"{name} and {clash[0]} exclude each other: ask for one of them, or for less of both")
-    return {name: float(vector[model.labels.index(name)]) for name in model.names if name in named}
 
 
 def _read_wishes(model: DiffusionModel, wish: Wish | Sequence[Wish], n: int) -> list[dict[str, float]]:

@@ -14,9 +14,11 @@ import torch
 from ddpm_faces.data import alignment, faces, photo
 from ddpm_faces.data.alignment import Similarity
 from ddpm_faces.data.pictures import ENDINGS
-from ddpm_faces.generation.edit import Edited, check_wish
+from ddpm_faces.generation.conditions import check_wish
+from ddpm_faces.generation.edit import Edited
 from ddpm_faces.generation.edit_photo import aligned, crop_of, edit_photo
 from ddpm_faces.generation.edit_settings import EditSettings
+from ddpm_faces.generation.face_settings import FaceSettings
 from ddpm_faces.models.checkpoint import load
 from ddpm_faces.models.classifier_checkpoint import Classifier, find_classifier
 from ddpm_faces.models.model import DiffusionModel
@@ -114,8 +116,11 @@ def out_path(settings: EditSettings, path: Path, count: int, taken: list[Path]) 
     return found
 
 
-def place_faces(settings: EditSettings, path: Path, pixels: np.ndarray, crop: str) -> list[Similarity]:
-    """Where the faces to edit are. Raises UserError, with what can be done, where there is none or it is too small."""
+def place_faces(settings: FaceSettings, path: Path, pixels: np.ndarray, crop: str, all_faces: bool = False) -> list[Similarity]:
+    """Where the faces that are meant are: one, or all of them.
+
+    Raises UserError, with what can be done, where there is none or it is too small.
+    """
     if settings.aligned:
         return [aligned(pixels, crop)]
     if settings.eyes:
@@ -128,13 +133,13 @@ def place_faces(settings: EditSettings, path: Path, pixels: np.ndarray, crop: st
         )
     if settings.face > len(found):
         raise UserError(f"--face {settings.face}: {len(found)} found in {path}")
-    chosen = found if settings.all_faces else [found[settings.face - 1]]
+    chosen = found if all_faces else [found[settings.face - 1]]
     large = [face for face in chosen if face.width >= faces.SMALLEST]
     if not large:
         width = f"{chosen[0].width:.0f} pixels wide, less than {faces.SMALLEST}"
         raise UserError(f"the face in {path} is {width}: use a larger photo")
-    if len(found) > 1 and not settings.all_faces:
-        print(f"{path}: {len(found)} faces found; editing number {settings.face} by size (--face 2 or --all-faces for others)")
+    if len(found) > 1 and not all_faces:
+        print(f"{path}: {len(found)} faces found; taking number {settings.face} by size (--face 2 for another)")
     return [face.similarity for face in large]
 
 
@@ -142,7 +147,7 @@ def edit_file(editor: Editor, path: Path, out: Path) -> None:
     """Edit one photo and write what was asked for. Raises UserError."""
     settings = editor.settings
     opened = photo.open_photo(path)
-    places = place_faces(settings, path, opened.pixels, editor.crop)
+    places = place_faces(settings, path, opened.pixels, editor.crop, settings.all_faces)
     pixels, edited = edit_photo(editor.model, opened.pixels, places, settings.set, editor.fade, **editor.options())
     for i, place_found in enumerate(edited.estimated):
         label = f"{path}, face {i + 1}" if len(places) > 1 else str(path)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from ddpm_faces.utils.settings import WORDS, Settings
+from ddpm_faces.generation.face_settings import FaceSettings
+from ddpm_faces.utils.settings import WORDS
 
 
-class EditSettings(Settings):
+class EditSettings(FaceSettings):
     """The settings of `edit`."""
 
     photos: tuple[Path, ...] = Field((), title="PHOTO", description="photos, or folders of them", json_schema_extra=WORDS)
@@ -23,10 +24,7 @@ class EditSettings(Settings):
     steps: int = Field(10, ge=1, le=1000, description="steps of the inversion")
     depth: float = Field(0.95, gt=0, le=1, description="share of the noise schedule that the inversion climbs")
     keep: Literal["region", "all", "none"] = Field("region", description="change the attribute's region, or all; none: sample")
-    face: int = Field(1, ge=1, le=1000, description="which face of a photo, by size")
     all_faces: bool = Field(False, description="edit every face of a photo")
-    eyes: tuple[float, ...] = Field((), title="X1,Y1,X2,Y2", description="where the eyes are, in pixels, if none is found")
-    aligned: bool = Field(False, description="the photos are aligned already: CelebA's own images, or square crops of them")
     compare: bool = Field(False, description="write photo, edit, change and region side by side, too")
     strip: bool = Field(False, description="write a strip from the photo to beyond the edit, too")
     gif: bool = Field(False, description="write the strip as an animation, too")
@@ -37,19 +35,12 @@ class EditSettings(Settings):
     precision: Literal["auto", "no", "bf16", "fp16"] = Field("auto", description="arithmetic; auto takes what is fast")
     threads: int | None = Field(None, ge=1, le=1024, description="CPU threads (default: by a short probe)")
 
-    @field_validator("eyes")
-    @classmethod
-    def _two_points(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if len(value) not in (0, 4):
-            raise ValueError("--eyes takes four numbers: x1,y1,x2,y2")
-        return value
-
     @model_validator(mode="after")
     def _enough(self) -> EditSettings:
         if not self.photos:
             raise ValueError('say which photo to edit, as in: edit photo.jpg --set "Eyeglasses"')
         if (self.strip or self.gif) and not self.set:
             raise ValueError("a strip needs something to change: --set Smiling")
-        if self.aligned and (self.eyes or self.all_faces or self.face > 1):
+        if self.aligned and self.all_faces:
             raise ValueError("--aligned pictures hold one face: leave --eyes, --face and --all-faces away")
         return self

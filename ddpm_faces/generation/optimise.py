@@ -6,35 +6,41 @@ The person stays, as far as the wish allows; nothing is trained. Only one classi
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ddpm_faces.diffusion.inversion import CHAINS, Rung
-from ddpm_faces.diffusion.invertible import sample_invertible
-from ddpm_faces.generation.conditions import Condition, to_conditions
+from ddpm_faces.diffusion.inversion import CHAINS
+from ddpm_faces.diffusion.white_noise import KEEPS
+from ddpm_faces.generation.conditions import Condition, check_wish, draw_others, to_conditions
+from ddpm_faces.generation.edit import conditions as edit_conditions
+from ddpm_faces.generation.edit import estimate
 from ddpm_faces.generation.generate import find_scales, find_seeds, start_noise
 from ddpm_faces.generation.invert import find_rungs
+from ddpm_faces.generation.objective import AsksFor, Loss, Objective
+from ddpm_faces.generation.search import METHODS, Problem, State, search
 from ddpm_faces.models.classifier_checkpoint import Classifier, find_classifier
 from ddpm_faces.models.model import DiffusionModel
-from ddpm_faces.models.saliency import GradCam, Saliency, crop, salient_boxes
+from ddpm_faces.models.saliency import Saliency
 from ddpm_faces.utils.devices import full_precision
 from ddpm_faces.utils.errors import UserError, hint
 
-METHODS = ("sgool", "doodl", "best-of")
-CHAIN, STEPS, DEPTH = "bdia", 10, 0.967  # from sigma 20, where an exact chain still bears the way up
-LARGEST_GRADIENT, MOMENTUM = 1e-3, 0.9  # DOODL's clipping of single values, and its momentum
-Loss = Callable[[Tensor], Tensor]  # pictures (B, C, H, W) in [-1, 1] -> a loss for each, (B,)
+STEPS, DEPTH = 10, 0.967  # from sigma 20, where an exact chain still bears the way up
+LONGEST = 100  # steps that float32 bears: beyond it, what a chain cannot undo grows past 1e-4
+STAY, GUIDANCE = 2.0, 2.0  # of a photo: how much the search minds leaving it, and the scale of the way down
 
 
 @dataclass(frozen=True)
 class Optimised:
     """before, after: pictures (N, C, H, W) of the start and of the best iterate; noise (N, C, H, W): the best start;
     saliency (N, 1, H, W): where the search looked last, or None; losses (iterations + 1, N), nan once a start had stopped;
-    margins (N,): the worst margin of what was asked, after the search, or None under a loss of your own."""
+    margins (N,): the worst margin of what was asked, after the search, or None under a loss of your own; state: with which
+    another call goes on."""
 
     before: Tensor
     after: Tensor
@@ -42,93 +48,7 @@ class Optimised:
     saliency: Tensor | None
     losses: Tensor
     margins: Tensor | None
-
-
-class AsksFor:
-    """What conditions (B, K) ask of a picture, measured by a classifier; entries of 0 ask nothing."""
-
-    def __init__(self, classifier: Classifier, names: tuple[str, ...], conditions: Tensor) -> None:
-        columns = [names.index(name) for name in classifier.names]
-        self.classifier, self.asked = classifier, conditions[:, columns].to(classifier.device)
-
-    def of(self, rows: Tensor) -> AsksFor:
-        """The same for some of the conditions."""
-        return AsksFor(self.classifier, self.classifier.names, self.asked[rows])
-
-    def loss(self, images: Tensor) -> Tensor:
-        """(B,): the cross-entropy of what was asked for, the mean over the entries."""
-        said = self.asked != 0
-        return (F.softplus(-self._distances(images)) * said).sum(dim=1) / said.sum(dim=1)
-
-    def margins(self, images: Tensor) -> Tensor:
-        """(B,): by how many logits the worst entry that was asked for is beyond even odds."""
-        return torch.where(self.asked != 0, self._distances(images), torch.inf).amin(dim=1)
-
-    def _distances(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.classifier.network(images)
-        if self.classifier.labels.one_hot:  # against all other classes together
-            logits = logits - torch.stack([_others(logits, k).logsumexp(dim=1) for k in range(logits.shape[1])], dim=1)
-        return logits * self.asked.sign()
-
-
-def _others(logits: Tensor, k: int) -> Tensor:
-    return torch.cat((logits[:, :k], logits[:, k + 1 :]), dim=1)
-
-
-@dataclass(frozen=True)
-class _Problem:
-    """What is searched for. loss_of and saliency_of give the loss and the detector of some rows of the conditions."""
-
-    model: DiffusionModel
-    conditions: Tensor
-    scales: Tensor
-    rungs: list[Rung]
-    asks: AsksFor | None
-    loss_of: Callable[[Tensor], Loss]
-    saliency_of: Callable[[Tensor], Saliency] | None
-    beta: float
-    margin: float
-
-    def draw(self, z: Tensor, rows: Tensor) -> Tensor:
-        """The pictures of starts z (B, C, H, W); gradients flow to z."""
-        eps = self.model.eps(self.conditions[rows], self.scales[rows.cpu()])
-        chain = CHAINS[CHAIN]
-        return self.model.decode(sample_invertible(chain, eps, chain.start(eps, z, self.rungs), self.rungs))
-
-    def losses(self, images: Tensor, rows: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The loss of each picture, (B,), and its saliency map, if it has one: (1 - beta) l(picture) + beta l(crop)."""
-        loss = self.loss_of(rows)
-        if self.saliency_of is None:
-            return loss(images), None
-        seen = self.saliency_of(rows)(images)
-        return (1 - self.beta) * loss(images) + self.beta * loss(crop(images, salient_boxes(seen))), seen
-
-    def margins(self, images: Tensor, rows: Tensor) -> Tensor:
-        """The worst margin of each picture; without a classifier, none is ever reached."""
-        return images.new_full((len(rows),), -torch.inf) if self.asks is None else self.asks.of(rows).margins(images)
-
-
-class _Best:
-    """The best iterate of each start so far."""
-
-    def __init__(self, z: Tensor) -> None:
-        self.before: Tensor | None = None
-        self.noise, self.after = z.clone(), torch.zeros_like(z)
-        self.loss, self.margin = z.new_full((len(z),), torch.inf), z.new_full((len(z),), -torch.inf)
-
-    def keep(self, rows: Tensor, z: Tensor, images: Tensor, losses: Tensor, margins: Tensor) -> None:
-        """Take what is better than before. The first call, with all starts, is what they were before the search."""
-        self.before = images if self.before is None else self.before
-        better = losses < self.loss[rows]
-        to = rows[better]
-        self.noise[to], self.after[to], self.loss[to], self.margin[to] = (v[better] for v in (z, images, losses, margins))
-
-    def result(self, history: list[Tensor], maps: Tensor | None) -> Optimised:
-        """All of it, on the CPU."""
-        assert self.before is not None
-        margins = None if bool((self.margin == -torch.inf).all()) else self.margin.cpu()
-        losses, seen = torch.stack(history).cpu(), None if maps is None else maps.cpu()
-        return Optimised(self.before.cpu(), self.after.cpu(), self.noise.cpu(), seen, losses, margins)
+    state: State
 
 
 def optimise(
@@ -137,94 +57,111 @@ def optimise(
     n: int | None = None,
     *,
     seed: int = 0,
+    others: Literal["drawn", "unsaid"] = "drawn",
+    photos: Tensor | None = None,
     method: str = "sgool",
     iterations: int = 50,
-    margin: float = 3.0,
+    margin: float = 2.0,
     loss: Loss | None = None,
     classifier: Classifier | None = None,
     saliency: Saliency | None = None,
     beta: float = 0.5,
+    stay: float | None = None,
+    keep: str = "bands",
     guidance: float | Tensor | None = None,
+    steps: int = STEPS,
+    state: State | None = None,
+    watch: Callable[[State], None] = lambda state: None,
     progress: bool = False,
 ) -> Optimised:
     """Search for starts from which `model` draws what `condition` asks, beginning with the noise of seed, seed + 1, ...
 
-    condition, n, seed, guidance: as `generate` takes them. method: "doodl" takes the loss of the whole picture, "sgool" adds,
-    with the weight beta, that of its salient part; "best-of" draws `iterations` fresh starts for each picture and keeps the
-    one of least loss, which shows somebody else. margin: a start stops once the worst logit that was asked for is so far
-    beyond even odds. loss: your own, in place of the classifier's; then all iterations are made. saliency: a detector of
-    models/saliency.py (by default Grad-CAM of the classifier, for what was asked). Raises UserError on anything impossible.
+    condition, n, seed, guidance: as `generate` takes them. others: attributes that nobody asked for are "drawn" by the start's
+    seed, as in a strip, or left "unsaid". photos (N, C, H, W): begin with the noise behind these aligned photos instead,
+    inverted under the attributes that the classifier sees; the guidance scale is then 2 by default.
+
+    method: "doodl" takes the loss of the whole picture; "sgool" adds, with the weight beta, that of its salient part;
+    "best-of" draws a fresh start in each iteration and keeps the best, which shows somebody else; "one-step" keeps the start
+    and pulls at each step of sampling, harder in each iteration. iterations: changes at most; a start stops once the worst
+    logit that was asked for is `margin` beyond even odds. loss: your own, in place of the classifier's; then no start stops.
+    saliency: a detector of models/saliency.py (by default Grad-CAM of the classifier). stay: weight of the mean absolute
+    distance from the start's picture (by default 0) or the photo (2). keep: what keeps the noise white, see
+    diffusion/white_noise.py.
+
+    steps: of the chain; with more than 100 it runs in float64. state: of an earlier call with the same arguments, which goes
+    on. watch: called with the state after every iteration. Raises UserError on anything impossible.
     """
+    _check(method, iterations, beta, keep)
+    asked = to_conditions(model, condition, n if photos is None else len(photos))
+    seeds = find_seeds(seed, len(asked))
+    looks = method == "sgool" and beta > 0
+    judge = None
+    if loss is None or photos is not None or (looks and saliency is None):
+        judge = classifier or find_classifier(model, device=model.device)
+    if (loss is None or (looks and saliency is None)) and not bool((asked != 0).any(dim=1).all()):
+        raise UserError("nothing is asked for: say what the pictures should show, or give a loss and a saliency")
+    asks = None if judge is None or not bool((asked != 0).any()) else AsksFor(judge, model.names, asked.to(model.device))
+    stay = stay if stay is not None else 0.0 if photos is None else STAY
+    objective = Objective(asks, loss, saliency, beta if looks else 0.0, stay)
+    if not model.labels.one_hot:
+        for row in asked:
+            check_wish(model, _wishes(model, row))
+    source, conditions = _conditions(model, asked, seeds, others, photos, judge)
+    rungs = find_rungs(model, steps, DEPTH)
+    if steps > LONGEST:
+        model = dataclasses.replace(model, network=copy.deepcopy(model.network).double())
+    source, conditions = (c.to(model.device, next(model.network.parameters()).dtype) for c in (source, conditions))
+    scales = find_scales(model, conditions, GUIDANCE if photos is not None and guidance is None else guidance)
+    problem = Problem(model, conditions, scales, rungs, objective, seeds, KEEPS[keep], margin)
+    with full_precision(model.device):
+        state = state or State.new(*_start(problem, source, photos))
+        search(problem, METHODS[method], state, iterations, progress, watch)
+    return _result(state, objective)
+
+
+def _check(method: str, iterations: int, beta: float, keep: str) -> None:
     if method not in METHODS:
         raise UserError(f"no method '{method}': choose {', '.join(METHODS)}{hint(method, METHODS)}")
     if iterations < 1 or not 0 <= beta <= 1:
         raise UserError(f"iterations {iterations} and beta {beta:g} are impossible: iterations begin at 1, beta is from 0 to 1")
-    conditions = to_conditions(model, condition, n).to(model.device)
-    looks, asks = method == "sgool", None
-    if loss is None or (looks and saliency is None):
-        if not bool((conditions != 0).any(dim=1).all()):
-            raise UserError("nothing is asked for: say what the pictures should show, or give a loss and a saliency")
-        asks = AsksFor(classifier or find_classifier(model, device=model.device), model.names, conditions)
-    problem = _Problem(
-        *(model, conditions, find_scales(model, conditions.cpu(), guidance), find_rungs(model, STEPS, DEPTH)),
-        asks=asks if loss is None else None,
-        loss_of=(lambda rows: loss) if loss is not None else (lambda rows: asks.of(rows).loss),  # type: ignore[union-attr]
-        saliency_of=None if not looks else (lambda rows: saliency or _cam(asks, rows)),  # type: ignore[arg-type]
-        beta=beta,
-        margin=margin,
-    )
-    seeds = find_seeds(seed, len(conditions))
-    z = torch.stack([start_noise(model.image_shape, s)[0] for s in seeds]).to(model.device)
-    with full_precision(model.device):
-        if method == "best-of":
-            return _draw_many(problem, z, seeds, iterations, progress)
-        return _descend(problem, z, iterations, progress)
+    if keep not in KEEPS:
+        raise UserError(f"nothing called '{keep}' keeps noise white: choose {', '.join(KEEPS)}{hint(keep, KEEPS)}")
 
 
-def _cam(asks: AsksFor, rows: Tensor) -> Saliency:
-    return GradCam(asks.classifier, asks.asked[rows].sign())
+def _conditions(
+    model: DiffusionModel, asked: Tensor, seeds: list[int], others: str, photos: Tensor | None, judge: Classifier | None
+) -> tuple[Tensor, Tensor]:
+    """What the network is told, (N, K): of the photos as they are, and what was asked for on the person's other attributes."""
+    if photos is not None:
+        model.require("attributes")
+        if photos.ndim != 4 or tuple(photos.shape[1:]) != model.image_shape:
+            wanted = ("N", *model.image_shape)
+            raise UserError(f"photos are {wanted} for this model, not {tuple(photos.shape)}: align them first")
+        assert judge is not None
+        return edit_conditions(model, [_wishes(model, row) for row in asked], estimate(judge, photos))
+    if others not in ("drawn", "unsaid"):
+        raise UserError(f"other attributes are drawn or unsaid, not '{others}'")
+    told = asked if others == "unsaid" or model.labels.one_hot else draw_others(model, asked, seeds)
+    return told, told
 
 
-def _descend(problem: _Problem, z: Tensor, iterations: int, progress: bool) -> Optimised:
-    """DOODL's update: a clipped gradient with momentum, and then back to the norm that the noise had."""
-    from tqdm import trange
-
-    norms, velocity, live = z.flatten(1).norm(dim=1), torch.zeros_like(z), torch.arange(len(z), device=z.device)
-    best, history, maps = _Best(z), [], None
-    with trange(iterations + 1, desc="searching", unit="iteration", leave=False, disable=not progress) as bar:
-        for i in bar:
-            start = z[live].requires_grad_(True)
-            images = problem.draw(start, live)
-            losses, seen = problem.losses(images, live)
-            (gradient,) = torch.autograd.grad(losses.sum(), start)
-            images, losses = images.detach(), losses.detach()
-            margins = problem.margins(images, live)
-            best.keep(live, z[live], images, losses, margins)
-            history.append(losses.new_full((len(z),), torch.nan).index_put((live,), losses))
-            if seen is not None:
-                maps = seen if maps is None else maps.index_put((live,), seen)
-            bar.set_postfix(loss=f"{float(losses.mean()):.3f}", searching=len(live))
-            on = margins < problem.margin
-            live, gradient = live[on], gradient[on]
-            if i == iterations or not len(live):
-                break
-            velocity[live] = MOMENTUM * velocity[live] - gradient.clamp(-LARGEST_GRADIENT, LARGEST_GRADIENT)
-            moved = z[live] + velocity[live]
-            z = z.index_put((live,), moved * (norms[live] / moved.flatten(1).norm(dim=1)).view(-1, 1, 1, 1))
-    return best.result(history, maps)
+def _wishes(model: DiffusionModel, asked: Tensor) -> dict[str, float]:
+    return {name: float(value) for name, value in zip(model.names, asked, strict=True) if value}
 
 
-def _draw_many(problem: _Problem, z: Tensor, seeds: list[int], iterations: int, progress: bool) -> Optimised:
-    """Fresh starts, without gradients: of each picture, the first is its seed's, and the others are strangers."""
-    from tqdm import trange
+def _start(problem: Problem, source: Tensor, photos: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The noise to begin with, the offset of the chain's second state, and the pictures to stay near: see `State`."""
+    model = problem.model
+    if photos is None:
+        noise = torch.stack([start_noise(model.image_shape, s)[0] for s in problem.seeds]).to(model.device)
+        return noise, torch.zeros_like(noise), None
+    chain, x = CHAINS[problem.chain], photos.to(model.device, source.dtype)
+    high, low = chain.invert(model.eps(source), x, problem.rungs)
+    offset = low - chain.start(problem.eps(torch.arange(len(photos), device=model.device)), high, problem.rungs)[1]
+    return high.float(), offset.float(), x.float()
 
-    rows, best, history = torch.arange(len(z), device=z.device), _Best(z), []
-    for i in trange(iterations, desc="drawing", unit="start", leave=False, disable=not progress):
-        if i:
-            fresh = [torch.Generator().manual_seed(seed * iterations + i + 2**40) for seed in seeds]
-            z = torch.stack([torch.randn(problem.model.image_shape, generator=g) for g in fresh]).to(z)
-        images = problem.draw(z, rows)
-        losses, _ = problem.losses(images, rows)
-        best.keep(rows, z, images, losses, problem.margins(images, rows))
-        history.append(losses)
-    return best.result(history, None)
+
+def _result(state: State, objective: Objective) -> Optimised:
+    margins = None if objective.own is not None else state.margin.cpu()
+    seen, losses = None if state.saliency is None else state.saliency.cpu(), torch.stack(state.losses).cpu()
+    return Optimised(state.before.cpu(), state.after.cpu(), state.noise.cpu(), seen, losses, margins, state)

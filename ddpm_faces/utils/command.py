@@ -12,6 +12,9 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
+from importlib import import_module
+from types import ModuleType
+from typing import Any
 
 from ddpm_faces.utils.errors import UserError
 
@@ -74,3 +77,16 @@ def _discard_stdout() -> None:
     """Send what is still buffered nowhere: the interpreter flushes at exit, and would complain of the closed pipe."""
     with suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def also_function(command: str, home: str) -> None:
+    """Let the module of a command, ddpm_faces.edit, be called as the function of the same name in the module `home`.
+
+    `ddpm_faces.edit` names both: once the command is imported, its module hides the function.
+    """
+
+    class Callable(ModuleType):
+        def __call__(self, *args: Any, **options: Any) -> Any:
+            return getattr(import_module(home), command.rpartition(".")[2])(*args, **options)
+
+    sys.modules[command].__class__ = Callable
