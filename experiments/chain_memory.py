@@ -24,6 +24,7 @@ from ddpm_faces.diffusion.guidance import Eps
 from ddpm_faces.diffusion.inversion import CHAINS, Pair, Rung, ladder
 from ddpm_faces.diffusion.invertible import sample_invertible
 from ddpm_faces.evaluation.report import render, table
+from ddpm_faces.generation.optimise import DEPTH
 from ddpm_faces.utils.devices import full_precision
 from ddpm_faces.utils.errors import UserError
 from ddpm_faces.utils.images import write_image
@@ -32,7 +33,6 @@ from experiments.machine import describe, machine
 from experiments.trials import Results
 
 WAYS = ("plain", "checkpointed", "invertible")
-DEPTH = 0.967
 
 
 class MemorySettings(Settings):
@@ -93,11 +93,7 @@ def _gradient(way: str, eps: Eps, z: Tensor, rungs: list[Rung]) -> Tensor:
     chain = CHAINS["bdia"]
     leaf = z.clone().requires_grad_(True)
     if way == "checkpointed":
-        plain = eps
-
-        def eps(x: Tensor, t: Tensor) -> Tensor:
-            return checkpoint(plain, x, t, use_reentrant=False)
-
+        eps = functools.partial(checkpoint, eps, use_reentrant=False)
     state: Pair = chain.start(eps, leaf, rungs)
     image = sample_invertible(chain, eps, state, rungs) if way == "invertible" else chain.sample(eps, state, rungs)
     (gradient,) = torch.autograd.grad(image.square().sum(), leaf)
@@ -106,10 +102,13 @@ def _gradient(way: str, eps: Eps, z: Tensor, rungs: list[Rung]) -> Tensor:
 
 def _peak_so_far() -> int:
     """The largest resident size of this process, in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux's ru_maxrss begins with the size of the process that started this one
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
     import resource
 
-    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return largest if sys.platform == "darwin" else largest * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
 
 
 def plot(results: Results, steps: Sequence[int]) -> Figure:

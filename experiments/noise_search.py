@@ -8,7 +8,6 @@ Every figure is kept as soon as it is measured; an interrupted call goes on wher
 from __future__ import annotations
 
 import functools
-import io
 import sys
 import time
 from collections.abc import Sequence
@@ -43,7 +42,6 @@ from ddpm_faces.utils.threads import use_threads
 from experiments.machine import describe, machine
 from experiments.trials import Results
 
-CODE = (*SAMPLING, "generation/optimise.py", "generation/search.py", "generation/objective.py", "models/saliency.py")
 DRAW = 2 * (STEPS + 1)  # network calls of a guided picture: the chain's second state costs one, too
 COST = {"doodl": 4 * DRAW, "sgool": 4 * DRAW, "one-step": 3 * DRAW, "best-of": DRAW}  # calls of an iteration
 BOOTSTRAPS = 2000
@@ -115,13 +113,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     model = ddpm_faces.load(settings.model)
     model.require("attributes")
     listens, judge = find_classifier(model), load_classifier("celeba64-judge").select(model.names)
-    about = settings.model_dump(include={"model", "iterations"}) | {"sampling": code_fingerprint(CODE)}
+    about = settings.model_dump(include={"model", "iterations"}) | {"sampling": code_fingerprint(SAMPLING)}
     results = Results(settings.out / "figures.json", about)
     wishes = [make_wish(model, i) for i in range(settings.prompts)]
     rows = [(i, name) for i in range(settings.prompts) for name in chosen]
     for i, name in tqdm(rows, "searching", unit="search", leave=False):
-        path = settings.out / "pictures" / f"{i}-{name.replace(' ', '-')}.png"
-        figure = functools.partial(measure, settings, model, listens, judge, wishes[i], i, name, path)
+        figure = functools.partial(measure, settings, model, listens, judge, wishes[i], i, name)
         results.once(f"{i}/{name}", figure)
     text = report(results.figures, wishes, chosen)
     print(files.write(settings.out / "noise_search.md", text.encode()).read_text())
@@ -153,9 +150,8 @@ def measure(
     wish: dict[str, float],
     i: int,
     name: str,
-    path: Path,
 ) -> dict[str, float]:
-    """The figures of one search from the noise of seed i, whose picture is kept at `path`."""
+    """The figures of one search from the noise of seed i, whose picture is kept (see `picture`)."""
     options = {"guidance": 2.0} | METHODS[name]
     boxes = {"random": Rectangle(i), "fixed": centre_prior}
     options["saliency"] = boxes.get(options.pop("saliency", ""))
@@ -166,7 +162,7 @@ def measure(
     found = optimise(model, wish, 1, seed=i, iterations=most, classifier=listens, margin=margin, **options)
     seconds = time.perf_counter() - began
     before, after = (to_uint8(x) for x in (found.before, found.after))
-    files.write(path, _png(after[0]))
+    write_image(Image.fromarray(after[0]), picture(settings.out, i, name))
     asked = model.labels.vector(wish)[None]
     embedded = identity.embed(np.concatenate((before, after)), crop_of(model))
     clipped = [float((x.abs() >= 0.999).float().mean()) for x in (found.before, found.after)]
@@ -185,10 +181,9 @@ def measure(
     }
 
 
-def _png(pixels: np.ndarray) -> bytes:
-    content = io.BytesIO()
-    Image.fromarray(pixels).save(content, "PNG")
-    return content.getvalue()
+def picture(out: Path, i: int, name: str) -> Path:
+    """Where the picture of prompt i by a method is kept."""
+    return out / "pictures" / f"{i}-{name.replace(' ', '-')}.png"
 
 
 def report(figures: dict[str, Any], wishes: list[dict[str, float]], names: list[str]) -> str:
@@ -220,7 +215,7 @@ def interval(values: list[float]) -> tuple[float, float]:
 
 def sheet(out: Path, wishes: list[dict[str, float]], names: list[str]) -> Image.Image:
     """The first prompts, a column each, by every method."""
-    paths = [out / "pictures" / f"{i}-{name.replace(' ', '-')}.png" for name in names for i in range(len(wishes))]
+    paths = [picture(out, i, name) for name in names for i in range(len(wishes))]
     images = to_tensor(np.stack([np.asarray(Image.open(path)) for path in paths]))
     title = "; ".join(f"{i}: {', '.join(wish)}" for i, wish in enumerate(wishes))
     return grid(images, len(wishes), top=[str(i) for i in range(len(wishes))], left=names, title=title)

@@ -9,12 +9,12 @@ from typing import Any
 from matplotlib.figure import Figure
 from PIL import Image
 
+from ddpm_faces.utils.images import encode_figure
+
 
 def render(figure: Figure) -> Image.Image:
     """A figure as an image."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
-    return Image.open(buffer).convert("RGB")
+    return Image.open(io.BytesIO(encode_figure(figure, dpi=100))).convert("RGB")
 
 
 def cell(value: Any) -> str:

@@ -51,13 +51,18 @@ def check_wish(model: DiffusionModel, wish: str | Mapping[str, float]) -> dict[s
     return {name: float(vector[model.labels.index(name)]) for name in model.names if name in named}
 
 
+def to_wish(model: DiffusionModel, vector: Tensor) -> dict[str, float]:
+    """What a condition (K,) asks for, by name; entries of 0 ask nothing. The inverse of `Labels.vector`."""
+    return {name: float(value) for name, value in zip(model.names, vector, strict=True) if value}
+
+
 def draw_others(model: DiffusionModel, asked: Tensor, seeds: Sequence[int]) -> Tensor:
     """Whole conditions (N, K) of attributes: what is asked for, (N, K) with 0 where nothing is, on a person whose other
     attributes are drawn by the seed (conditions/prior.py)."""
     rows = []
     for row, seed in zip(asked, seeds, strict=True):
-        wishes = {name: float(value) for name, value in zip(model.names, row, strict=True) if value}
-        rows.append(torch.from_numpy(sample_vector(model.labels, model.config.frequencies, seed, wishes)).float())
+        vector = sample_vector(model.labels, model.config.frequencies, seed, to_wish(model, row))
+        rows.append(torch.from_numpy(vector).float())
     return torch.stack(rows)
 
 

@@ -116,8 +116,10 @@ def out_path(settings: EditSettings, path: Path, count: int, taken: list[Path]) 
     return found
 
 
-def place_faces(settings: FaceSettings, path: Path, pixels: np.ndarray, crop: str, all_faces: bool = False) -> list[Similarity]:
-    """Where the faces that are meant are: one, or all of them.
+def place_faces(
+    settings: FaceSettings, path: Path, pixels: np.ndarray, crop: str, all_faces: bool | None = None
+) -> list[Similarity]:
+    """Where the faces that are meant are: one, or all of them. all_faces: None where the command has no such flag.
 
     Raises UserError, with what can be done, where there is none or it is too small.
     """
@@ -139,7 +141,8 @@ def place_faces(settings: FaceSettings, path: Path, pixels: np.ndarray, crop: st
         width = f"{chosen[0].width:.0f} pixels wide, less than {faces.SMALLEST}"
         raise UserError(f"the face in {path} is {width}: use a larger photo")
     if len(found) > 1 and not all_faces:
-        print(f"{path}: {len(found)} faces found; taking number {settings.face} by size (--face 2 for another)")
+        ways = "--face 2 for another" if all_faces is None else "--face 2 or --all-faces for others"
+        print(f"{path}: {len(found)} faces found; taking number {settings.face} by size ({ways})")
     return [face.similarity for face in large]
 
 

@@ -24,5 +24,5 @@ class FaceSettings(Settings):
     @model_validator(mode="after")
     def _one_place(self) -> FaceSettings:
         if self.aligned and (self.eyes or self.face > 1):
-            raise ValueError("--aligned pictures hold one face: leave --eyes, --face and --all-faces away")
+            raise ValueError("--aligned pictures hold one face: leave --eyes and --face away")
         return self

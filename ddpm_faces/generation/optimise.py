@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ddpm_faces.diffusion.inversion import CHAINS
 from ddpm_faces.diffusion.white_noise import KEEPS
-from ddpm_faces.generation.conditions import Condition, check_wish, draw_others, to_conditions
+from ddpm_faces.generation.conditions import Condition, check_wish, draw_others, to_conditions, to_wish
 from ddpm_faces.generation.edit import conditions as edit_conditions
 from ddpm_faces.generation.edit import estimate
 from ddpm_faces.generation.generate import find_scales, find_seeds, start_noise
@@ -95,17 +95,17 @@ def optimise(
     asked = to_conditions(model, condition, n if photos is None else len(photos))
     seeds = find_seeds(seed, len(asked))
     looks = method == "sgool" and beta > 0
-    judge = None
-    if loss is None or photos is not None or (looks and saliency is None):
+    listens, judge = loss is None or (looks and saliency is None), None
+    if listens or photos is not None:
         judge = classifier or find_classifier(model, device=model.device)
-    if (loss is None or (looks and saliency is None)) and not bool((asked != 0).any(dim=1).all()):
+    if listens and not bool((asked != 0).any(dim=1).all()):
         raise UserError("nothing is asked for: say what the pictures should show, or give a loss and a saliency")
     asks = None if judge is None or not bool((asked != 0).any()) else AsksFor(judge, model.names, asked.to(model.device))
     stay = stay if stay is not None else 0.0 if photos is None else STAY
     objective = Objective(asks, loss, saliency, beta if looks else 0.0, stay)
     if not model.labels.one_hot:
         for row in asked:
-            check_wish(model, _wishes(model, row))
+            check_wish(model, to_wish(model, row))
     source, conditions = _conditions(model, asked, seeds, others, photos, judge)
     rungs = find_rungs(model, steps, DEPTH)
     if steps > LONGEST:
@@ -138,15 +138,11 @@ def _conditions(
             wanted = ("N", *model.image_shape)
             raise UserError(f"photos are {wanted} for this model, not {tuple(photos.shape)}: align them first")
         assert judge is not None
-        return edit_conditions(model, [_wishes(model, row) for row in asked], estimate(judge, photos))
+        return edit_conditions(model, [to_wish(model, row) for row in asked], estimate(judge, photos))
     if others not in ("drawn", "unsaid"):
         raise UserError(f"other attributes are drawn or unsaid, not '{others}'")
     told = asked if others == "unsaid" or model.labels.one_hot else draw_others(model, asked, seeds)
     return told, told
-
-
-def _wishes(model: DiffusionModel, asked: Tensor) -> dict[str, float]:
-    return {name: float(value) for name, value in zip(model.names, asked, strict=True) if value}
 
 
 def _start(problem: Problem, source: Tensor, photos: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:

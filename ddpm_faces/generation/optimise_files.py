@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from ddpm_faces.utils import files
 from ddpm_faces.utils.command import tell
 from ddpm_faces.utils.devices import find_device
 from ddpm_faces.utils.errors import UserError
-from ddpm_faces.utils.images import check_path, grid, to_tensor, write_gif, write_image
+from ddpm_faces.utils.images import check_path, encode_figure, grid, to_tensor, write_gif, write_image
 from ddpm_faces.utils.threads import use_threads
 
 KEY = "ddpm_faces_search"
@@ -104,9 +103,7 @@ def plot_losses(found: Optimised, settings: OptimiseSettings) -> bytes:
     axes.grid(alpha=0.3)
     if len(found.margins if found.margins is not None else ()) <= 12:
         axes.legend()
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=110)
-    return image.getvalue()
+    return encode_figure(figure)
 
 
 def write_state(path: Path, state: State, settings: OptimiseSettings) -> Path:

@@ -157,7 +157,7 @@ def descend(problem: Problem, state: State) -> Drawn:
     velocity = MOMENTUM * state.velocity[rows] - RATE * gradient.clamp(-LARGEST_GRADIENT, LARGEST_GRADIENT)
     state.velocity[rows] = velocity
     state.z[rows] = problem.keep(z + velocity, state.start[rows])
-    return Drawn(z, images, losses, _margins(problem, images, rows), seen)
+    return Drawn(z, images, losses, problem.objective.margins(images, rows), seen)
 
 
 def draw_fresh(problem: Problem, state: State) -> Drawn:
@@ -194,11 +194,7 @@ def pull(problem: Problem, state: State) -> Drawn:
 def _evaluate(problem: Problem, state: State, images: Tensor) -> Drawn:
     rows = state.live
     losses, seen = problem.objective.losses(images, rows, state.anchor[rows])
-    return Drawn(state.z[rows].clone(), images, losses, _margins(problem, images, rows), seen)
-
-
-def _margins(problem: Problem, images: Tensor, rows: Tensor) -> Tensor:
-    return problem.objective.margins(images, rows)
+    return Drawn(state.z[rows].clone(), images, losses, problem.objective.margins(images, rows), seen)
 
 
 METHODS: dict[str, Method] = {"sgool": descend, "doodl": descend, "best-of": draw_fresh, "one-step": pull}

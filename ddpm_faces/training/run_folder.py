@@ -34,6 +34,7 @@ from ddpm_faces.models.model import Config
 from ddpm_faces.utils import files, locks
 from ddpm_faces.utils.command import tell
 from ddpm_faces.utils.errors import UserError
+from ddpm_faces.utils.images import encode_figure
 
 COLUMNS = ("step", "images", "loss", "lr", "images_per_second")
 KEPT = 2  # states
@@ -204,6 +205,4 @@ def plot_losses(
     axes.plot(images, smooth, color="#1f4e8c", linewidth=2, label="smoothed")
     axes.grid(alpha=0.3, which="both")
     axes.legend()
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=110)
-    files.write(folder / "loss.png", image.getvalue())
+    files.write(folder / "loss.png", encode_figure(figure))

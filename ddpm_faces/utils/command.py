@@ -85,8 +85,8 @@ def also_function(command: str, home: str) -> None:
     `ddpm_faces.edit` names both: once the command is imported, its module hides the function.
     """
 
-    class Callable(ModuleType):
+    class CommandModule(ModuleType):
         def __call__(self, *args: Any, **options: Any) -> Any:
             return getattr(import_module(home), command.rpartition(".")[2])(*args, **options)
 
-    sys.modules[command].__class__ = Callable
+    sys.modules[command].__class__ = CommandModule

@@ -7,7 +7,7 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ from torch import Tensor
 from ddpm_faces.utils import files
 from ddpm_faces.utils.command import tell
 from ddpm_faces.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 INK, PAPER = (30, 30, 30), (255, 255, 255)
 GAP, LINE = 2, 17  # pixels between images; height of a line of the title
@@ -135,6 +138,13 @@ def write_gif(frames: Sequence[Image.Image], path: str | Path, milliseconds: int
     except (OSError, ValueError, OverflowError) as error:
         raise UserError(f"an animation cannot hold {first.width} x {first.height} pixels ({error})") from None
     return files.write(Path(path), content)
+
+
+def encode_figure(figure: Figure, dpi: int = 110) -> bytes:
+    """A matplotlib figure as the content of a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
 
 
 def _encode(image: Image.Image, kind: str, **options: Any) -> bytes:

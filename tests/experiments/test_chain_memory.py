@@ -9,13 +9,14 @@ from PIL import Image
 
 import ddpm_faces
 from ddpm_faces.diffusion.inversion import ladder
+from ddpm_faces.generation.optimise import DEPTH
 from experiments import chain_memory
 
 
 def test_all_ways_give_the_same_gradient():
     model = ddpm_faces.load("mnist32")
     z = torch.randn(2, *model.image_shape, generator=torch.Generator().manual_seed(0))
-    rungs, eps = ladder(model.schedule, 4, chain_memory.DEPTH), model.eps(torch.zeros(2, 10))
+    rungs, eps = ladder(model.schedule, 4, DEPTH), model.eps(torch.zeros(2, 10))
     plain, *others = (chain_memory._gradient(way, eps, z, rungs) for way in chain_memory.WAYS)
     for other in others:
         assert torch.allclose(other, plain, rtol=1e-3, atol=1e-4 * float(plain.abs().max()))
